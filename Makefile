@@ -1,0 +1,159 @@
+# libpipemaze
+#
+#   make deps demo     see it at work        make            the library
+#   make deps check    pass its tests        make install    DESTDIR, prefix, ...
+#
+# CC, CFLAGS, CPPFLAGS and LDFLAGS are yours; what the build needs stands apart.
+
+VERSION := $(shell sed -n 's/^.define PMZ_VERSION "\(.*\)"/\1/p' \
+	include/pipemaze/version.h)
+SONAME := libpipemaze.so.$(firstword $(subst ., ,$(VERSION)))
+
+PREFIX ?= /usr/local
+prefix ?= $(PREFIX)
+exec_prefix ?= $(prefix)
+libdir ?= $(exec_prefix)/lib
+includedir ?= $(prefix)/include
+datarootdir ?= $(prefix)/share
+mandir ?= $(datarootdir)/man
+INSTALL ?= install
+
+CFLAGS ?= -O2 -g
+WARN ?= -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wcast-qual -Wvla
+REDIS ?= 1 # 0: without lib/redis, and without libhiredis
+KETAMA ?= 1 # 0: without the ring layouts that need MD5, and without libmd
+
+# A variant (debug, asan, tsan, ...) is the same build in another folder.
+B ?= build
+EXTRA ?=
+
+SOURCES := $(wildcard lib/base/*.c lib/core/*.c lib/edge/*.c lib/sim/*.c)
+OBJECTS := $(SOURCES:%.c=$B/%.o)
+HEADERS := include/pipemaze.h $(wildcard include/pipemaze/*.h)
+LIBRARY := $B/libpipemaze.so.$(VERSION)
+
+OWN_CPPFLAGS = -Iinclude -Ilib -D_GNU_SOURCE
+OWN_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -pthread $(WARN) $(EXTRA)
+COMPILE = $(CC) $(OWN_CPPFLAGS) $(CPPFLAGS) $(OWN_CFLAGS) $(CFLAGS) -MMD -MP
+
+.PHONY: all install uninstall deps deps-all demo check check-all asan tsan \
+	bench dist clean
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $B/libpipemaze.a $B/libpipemaze.so $B/pipemaze.pc
+
+# -------------------------------------------------------------- the library
+
+$B/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+
+$B/libpipemaze.a: $(OBJECTS) $B/versions-agree
+	@rm -f $@
+	$(AR) rcs $@ $(OBJECTS)
+
+$(LIBRARY): $(OBJECTS) lib/pipemaze.map $B/versions-agree
+	$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,lib/pipemaze.map \
+		-Wl,-z,defs $(EXTRA) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) -pthread
+
+$B/libpipemaze.so: $(LIBRARY)
+	ln -sf $(notdir $(LIBRARY)) $B/$(SONAME)
+	ln -sf $(SONAME) $@
+
+$B/pipemaze.pc: pkgconfig/pipemaze.pc.in Makefile $B/versions-agree
+	sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(exec_prefix)|' \
+	    -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
+	    -e 's|@VERSION@|$(VERSION)|' $< > $@
+
+$B/versions-agree: include/pipemaze/version.h lib/pipemaze.map \
+		pkgconfig/pipemaze.pc.in CHANGELOG.md tests/abi/versions.sh
+	@mkdir -p $(@D)
+	@sh tests/abi/versions.sh
+	@touch $@
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(libdir)/pkgconfig $(DESTDIR)$(includedir)/pipemaze
+	$(INSTALL) -m 644 include/pipemaze.h $(DESTDIR)$(includedir)
+	$(INSTALL) -m 644 include/pipemaze/*.h $(DESTDIR)$(includedir)/pipemaze
+	$(INSTALL) -m 644 $B/libpipemaze.a $(DESTDIR)$(libdir)
+	$(INSTALL) -m 755 $(LIBRARY) $(DESTDIR)$(libdir)
+	ln -sf $(notdir $(LIBRARY)) $(DESTDIR)$(libdir)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(libdir)/libpipemaze.so
+	$(INSTALL) -m 644 $B/pipemaze.pc $(DESTDIR)$(libdir)/pkgconfig
+
+uninstall:
+	rm -f $(DESTDIR)$(includedir)/pipemaze.h \
+		$(HEADERS:include/%=$(DESTDIR)$(includedir)/%)
+	rm -f $(DESTDIR)$(libdir)/libpipemaze.* \
+		$(DESTDIR)$(libdir)/pkgconfig/pipemaze.pc
+	-rmdir $(DESTDIR)$(includedir)/pipemaze
+
+# -------------------------------------------------------------- what it needs
+
+deps:
+	@sh tests/kit/deps.sh build
+
+deps-all:
+	@sh tests/kit/deps.sh all
+
+# So that `make -j deps check` installs first.
+ifneq (,$(filter deps deps-all,$(MAKECMDGOALS)))
+$(OBJECTS) $B/versions-agree: | $(filter deps deps-all,$(MAKECMDGOALS))
+check check-all demo asan tsan bench: | \
+	$(filter deps deps-all,$(MAKECMDGOALS))
+endif
+
+clean:
+	rm -rf build
+
+# -------------------------------------------------------------- the tests
+#
+# A test is one file with its own main(): tests/unit and tests/prop by what they
+# show, tests/race on threads, tests/oom with failing allocations. They are
+# linked to the .a of a debug build, so that they also reach what is hidden.
+
+TESTS := $(patsubst %.c,$B/%,$(sort $(wildcard tests/unit/*.c tests/prop/*.c \
+	tests/race/*.c tests/oom/*.c)))
+KIT := $(patsubst %.c,$B/%.o,$(wildcard tests/kit/*.c))
+EXAMPLES := $(patsubst %.c,$B/%,$(wildcard examples/*.c examples/*/*.c))
+
+$(KIT): OWN_CPPFLAGS += -Itests/kit
+$(TESTS): $B/%: %.c $(KIT) $B/libpipemaze.a
+	@mkdir -p $(@D)
+	$(COMPILE) -Itests/kit -o $@ $< $(KIT) $B/libpipemaze.a $(LDFLAGS) \
+		-lcmocka $$(pkg-config --libs check) -pthread -lm
+
+# Examples see what a user sees: the public headers and the .so.
+$(EXAMPLES): $B/%: %.c $B/libpipemaze.so
+	@mkdir -p $(@D)
+	$(CC) -Iinclude $(CPPFLAGS) -std=c11 -pthread $(WARN) $(EXTRA) $(CFLAGS) \
+		-MMD -MP -o $@ $< $(LDFLAGS) -L$B -Wl,-rpath,'$$ORIGIN/..' \
+		-Wl,-rpath,$(abspath $B) -lpipemaze -lm
+
+.PHONY: run-tests run-abi run-examples
+run-tests: $(TESTS)
+	@sh tests/kit/run.sh $(TESTS)
+
+run-abi: all
+	@B=$B CC='$(CC)' sh tests/kit/run.sh $(sort $(wildcard tests/abi/*.sh))
+
+run-examples: all $(EXAMPLES)
+	@B=$B sh tests/kit/run.sh $(sort $(wildcard tests/ffi/*.sh))
+
+check: all
+	@$(MAKE) --no-print-directory B=build/debug EXTRA=-DPMZ_DEBUG \
+		CFLAGS='-O1 -g' run-tests
+	@$(MAKE) --no-print-directory run-abi run-examples
+
+asan:
+	@$(MAKE) --no-print-directory B=build/asan CFLAGS='-O1 -g' EXTRA='-DPMZ_DEBUG \
+		-fsanitize=address,undefined -fno-sanitize-recover=all' run-tests
+
+tsan:
+	@$(MAKE) --no-print-directory B=build/tsan CFLAGS='-O1 -g' EXTRA='-DPMZ_DEBUG \
+		-fsanitize=thread' run-tests
+
+-include $(OBJECTS:.o=.d) $(KIT:.o=.d) $(TESTS:=.d) $(EXAMPLES:=.d)
