@@ -1,0 +1,210 @@
+/*
+ * bulkhead.c - a count that never passes its limit.
+ *
+ * One word has all that admission depends on, and what is counted with it:
+ * admitted << 32 | generation << 24 | in use. Entering and leaving are one
+ * compare-and-swap each, so the limit is exact, nothing goes below 0, and a
+ * permit from before a reset cannot leave. The limit is read by all and seldom
+ * written, so it stands on another line.
+ */
+#include <string.h>
+
+#include <pipemaze/bulkhead.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "core/place.h"
+
+#define LIMIT 64
+#define LIMIT_MAX 0xffffffu
+#define IN_USE_MASK ((uint64_t)LIMIT_MAX)
+#define GENERATION_SHIFT 24
+#define GENERATION_MASK ((uint64_t)0xff << GENERATION_SHIFT)
+#define ADMITTED ((uint64_t)1 << 32)
+
+#define HELD 1 /* a permit's first word; its second is the generation */
+
+/* The limit has a bit above it, so that a limit of 0 is not a word of 0. */
+#define IS_SET ((uint64_t)1 << 32)
+
+struct pmz_bulkhead {
+	pmz__a64 identity;
+	pmz__a64 limit;
+	pmz__a64 in_use_max;
+	uint64_t spare[5];
+
+	pmz__a64 word;
+	pmz__a64 laps; /* of the word's count of the admitted */
+	uint64_t more_spare[6];
+
+	pmz__a64 refusals;
+	pmz__a64 over_releases;
+};
+
+static int read_config(pmz_bulkhead_config *c, const pmz_bulkhead_config *cfg,
+                       pmz_why *why)
+{
+	int status = pmz__config_read(c, sizeof(*c), cfg, why);
+
+	if (status)
+		return status;
+	c->size = 0;
+	c->limit = pmz__or(c->limit, LIMIT);
+	if (c->limit > LIMIT_MAX)
+		return pmz__bad(why, "limit", "limit is %u, at most %u",
+		                (unsigned)c->limit, LIMIT_MAX);
+	return PMZ_OK;
+}
+
+size_t pmz_bulkhead_size(const pmz_bulkhead_config *cfg)
+{
+	pmz_bulkhead_config c;
+
+	return read_config(&c, cfg, NULL) ? 0 : sizeof(pmz_bulkhead);
+}
+
+int pmz_bulkhead_place(pmz_bulkhead **out, void *mem, size_t len,
+                       const pmz_bulkhead_config *cfg, pmz_why *why)
+{
+	pmz_bulkhead_config c;
+	pmz_bulkhead *h = (pmz_bulkhead *)mem;
+	int status;
+
+	PMZ__ASSERT(out);
+	*out = NULL;
+	status = read_config(&c, cfg, why);
+	if (status)
+		return status;
+	status = pmz__place(mem, len, sizeof(*h),
+	                    pmz__identity("bulkhead", &c, sizeof(c),
+	                                  sizeof(*h)),
+	                    why);
+	if (status)
+		return status;
+	pmz__once(&h->limit, c.limit | IS_SET);
+	*out = h;
+	return PMZ_OK;
+}
+
+int pmz_bulkhead_new(pmz_bulkhead **out, const pmz_bulkhead_config *cfg,
+                     pmz_why *why)
+{
+	pmz_bulkhead_config c;
+	void *mem;
+	int status;
+
+	PMZ__ASSERT(out);
+	*out = NULL;
+	status = read_config(&c, cfg, why);
+	if (status)
+		return status;
+	mem = pmz__alloc(sizeof(pmz_bulkhead));
+	if (!mem)
+		return pmz__why(why, PMZ_E_NOMEM);
+	return pmz_bulkhead_place(out, mem, sizeof(pmz_bulkhead), cfg, why);
+}
+
+void pmz_bulkhead_free(pmz_bulkhead *h)
+{
+	pmz__free(h);
+}
+
+static void note_highest(pmz_bulkhead *h, uint64_t in_use)
+{
+	uint64_t highest = pmz__load(&h->in_use_max, PMZ__RELAXED);
+
+	while (PMZ__UNLIKELY(in_use > highest) &&
+	       !pmz__cas(&h->in_use_max, &highest, in_use, PMZ__RELAXED))
+		;
+}
+
+int pmz_bulkhead_acquire(pmz_bulkhead *h, pmz_ns now, pmz_permit *permit)
+{
+	uint64_t word, limit;
+
+	PMZ__ASSERT(h && permit);
+	(void)now;
+	limit = pmz__load(&h->limit, PMZ__RELAXED) & IN_USE_MASK;
+	word = pmz__load(&h->word, PMZ__RELAXED);
+	/* Acquire: pairs with the release in pmz_bulkhead_settle(), as for any
+	 * semaphore. */
+	do {
+		if ((word & IN_USE_MASK) >= limit) {
+			permit->opaque[0] = permit->opaque[1] = 0;
+			pmz__count_nearly(&h->refusals);
+			return PMZ_REFUSED_FULL;
+		}
+	} while (!pmz__cas(&h->word, &word, word + ADMITTED + 1, PMZ__ACQUIRE));
+	if (PMZ__UNLIKELY(word + ADMITTED < word))
+		pmz__add(&h->laps, 1, PMZ__RELAXED);
+	note_highest(h, (word & IN_USE_MASK) + 1);
+	permit->opaque[0] = HELD;
+	permit->opaque[1] = word & GENERATION_MASK;
+	return PMZ_OK;
+}
+
+static int nothing_to_give(pmz_bulkhead *h)
+{
+	pmz__add(&h->over_releases, 1, PMZ__RELAXED);
+	return PMZ_E_STATE;
+}
+
+int pmz_bulkhead_settle(pmz_bulkhead *h, pmz_permit *permit, pmz_outcome how,
+                        pmz_ns now)
+{
+	uint64_t word, generation;
+
+	PMZ__ASSERT(h && permit);
+	(void)how;
+	(void)now;
+	if (PMZ__UNLIKELY(permit->opaque[0] != HELD))
+		return nothing_to_give(h);
+	generation = permit->opaque[1];
+	permit->opaque[0] = permit->opaque[1] = 0;
+	word = pmz__load(&h->word, PMZ__RELAXED);
+	do {
+		if (!(word & IN_USE_MASK) ||
+		    (word & GENERATION_MASK) != generation)
+			return nothing_to_give(h);
+	} while (!pmz__cas(&h->word, &word, word - 1, PMZ__RELEASE));
+	return PMZ_OK;
+}
+
+int pmz_bulkhead_resize(pmz_bulkhead *h, uint32_t limit)
+{
+	PMZ__ASSERT(h);
+	if (limit > LIMIT_MAX)
+		return PMZ_E_CONFIG;
+	pmz__store(&h->limit, limit | IS_SET, PMZ__RELAXED);
+	return PMZ_OK;
+}
+
+void pmz_bulkhead_reset(pmz_bulkhead *h)
+{
+	uint64_t word, next;
+
+	PMZ__ASSERT(h);
+	word = pmz__load(&h->word, PMZ__RELAXED);
+	do {
+		next = word & ~(ADMITTED - 1);
+		next |= (word + ((uint64_t)1 << GENERATION_SHIFT)) &
+		        GENERATION_MASK;
+	} while (!pmz__cas(&h->word, &word, next, PMZ__ACQ_REL));
+}
+
+int pmz_bulkhead_read(const pmz_bulkhead *h, pmz_bulkhead_stats *out)
+{
+	pmz_bulkhead_stats s;
+	uint64_t word;
+
+	PMZ__ASSERT(h && out);
+	memset(&s, 0, sizeof(s));
+	word = pmz__load(&h->word, PMZ__RELAXED);
+	s.in_use = (uint32_t)(word & IN_USE_MASK);
+	s.limit = (uint32_t)pmz__load(&h->limit, PMZ__RELAXED);
+	s.in_use_max = (uint32_t)pmz__load(&h->in_use_max, PMZ__RELAXED);
+	s.admitted = (pmz__load(&h->laps, PMZ__RELAXED) << 32) + (word >> 32);
+	s.refusals = pmz__load(&h->refusals, PMZ__RELAXED);
+	s.over_releases = pmz__load(&h->over_releases, PMZ__RELAXED);
+	return pmz__stats_write(out, &s, sizeof(s));
+}
