@@ -1,0 +1,156 @@
+/*
+ * backoff.c - how long to wait before the next try.
+ *
+ * The jitters are those of M. Brooker, "Exponential Backoff And Jitter" (AWS
+ * Architecture Blog, 2015), with the cap put on the range before the draw rather
+ * than on what was drawn: a wait cut to the cap is the same for all who are cut.
+ */
+#include "core/backoff.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/config.h"
+#include "base/random.h"
+
+#define HINT_MAX_NS PMZ_S(300)
+#define TRIES_MAX 3
+#define FACTOR_PCT 200
+
+static int check(const pmz__tries *t, pmz_why *why)
+{
+	if (t->jitter > PMZ_JITTER_NONE)
+		return pmz__bad(why, "jitter", "jitter is %u, not a pmz_jitter",
+		                (unsigned)t->jitter);
+	if (t->base_ns > t->max_ns)
+		return pmz__bad(why, "base_ns", "base_ns is above max_ns");
+	if (t->floor_ns > t->max_ns)
+		return pmz__bad(why, "floor_ns", "floor_ns is above max_ns");
+	if (t->factor_pct < PMZ__FACTOR_PCT_MIN ||
+	    t->factor_pct > PMZ__FACTOR_PCT_MAX)
+		return pmz__bad(why, "factor_pct",
+		                "factor_pct is %u, not %u..%u",
+		                (unsigned)t->factor_pct, PMZ__FACTOR_PCT_MIN,
+		                PMZ__FACTOR_PCT_MAX);
+	return PMZ_OK;
+}
+
+int pmz__tries_read(pmz__tries *out, const pmz_backoff_rule *rule, pmz_why *why)
+{
+	pmz_backoff_rule r;
+	int status = pmz__config_read(&r, sizeof(r), rule, why);
+
+	if (status)
+		return status;
+	out->base_ns = pmz__or_ns(r.base_ns, PMZ__BACKOFF_BASE_NS);
+	out->max_ns = r.max_ns ? r.max_ns :
+	                         pmz__max(out->base_ns, PMZ__BACKOFF_MAX_NS);
+	out->floor_ns = r.floor_ns;
+	out->attempt_min_ns = r.attempt_min_ns;
+	out->hint_max_ns = pmz__or_ns(r.hint_max_ns, HINT_MAX_NS);
+	out->tries_max = pmz__or(r.tries_max, TRIES_MAX);
+	out->factor_pct = pmz__or(r.factor_pct, FACTOR_PCT);
+	out->jitter = pmz__or(r.jitter, PMZ_JITTER_FULL);
+	return check(out, why);
+}
+
+void pmz__backoff_begin(pmz__backoff *b, pmz_ns deadline, uint64_t seed)
+{
+	b->deadline = deadline ? deadline : PMZ_NEVER;
+	b->random = seed;
+	b->tries = 1;
+	b->wait = 0;
+}
+
+static pmz_ns draw(pmz__backoff *b, pmz_ns low, pmz_ns high)
+{
+	low = pmz__max(low, b->rule.floor_ns);
+	return pmz__between(pmz__draw(&b->random), low, pmz__max(low, high));
+}
+
+/* min(max, base * factor^(n - 1)) for the n-th wait, each from the last. */
+static pmz_ns grown(const pmz__tries *r, pmz_ns last)
+{
+	if (!last)
+		return r->base_ns;
+	return pmz__min(r->max_ns, pmz__mul_div(last, r->factor_pct, 100, 0));
+}
+
+pmz_ns pmz__backoff_wait(pmz__backoff *b, pmz_ns *last)
+{
+	const pmz__tries *r = &b->rule;
+
+	if (r->jitter == PMZ_JITTER_DECORRELATED) {
+		*last = draw(b, r->base_ns,
+		             pmz__min(r->max_ns,
+		                      pmz__sat_mul(*last ? *last : r->base_ns,
+		                                   3)));
+		return *last;
+	}
+	*last = grown(r, *last);
+	switch (r->jitter) {
+	case PMZ_JITTER_NONE:
+		return pmz__max(*last, r->floor_ns);
+	case PMZ_JITTER_EQUAL:
+		return draw(b, *last / 2, *last);
+	default:
+		return draw(b, 0, *last);
+	}
+}
+
+/* The server's wish, and up to half as much later: all its clients got it. */
+static pmz_ns hinted_wait(pmz__backoff *b, pmz_ns hint)
+{
+	hint = pmz__min(hint, b->rule.hint_max_ns);
+	return draw(b, hint, pmz__sat_add(hint, hint / 2));
+}
+
+int pmz__backoff_next(pmz__backoff *b, pmz_ns now, pmz_ns hint, pmz_ns *at)
+{
+	pmz_ns wait, end;
+
+	if (b->rule.tries_max != PMZ_OFF && b->tries >= b->rule.tries_max)
+		return PMZ_GAVE_UP;
+	if (hint == PMZ_NEVER)
+		return PMZ_GAVE_UP;
+	wait = hint ? hinted_wait(b, hint) : pmz__backoff_wait(b, &b->wait);
+	end = pmz__sat_add(pmz__sat_add(now, wait), b->rule.attempt_min_ns);
+	if (end > b->deadline)
+		return PMZ_TIMED_OUT;
+	b->tries++;
+	*at = pmz__sat_add(now, wait);
+	return PMZ_OK;
+}
+
+static pmz__backoff *state_of(pmz_backoff *b)
+{
+	return (pmz__backoff *)(void *)b->opaque;
+}
+
+int pmz_backoff_start(pmz_backoff *b, const pmz_backoff_rule *rule,
+                      pmz_ns deadline, uint64_t seed)
+{
+	int status;
+
+	PMZ__ASSERT(b);
+	memset(b, 0, sizeof(*b));
+	status = pmz__tries_read(&state_of(b)->rule, rule, NULL);
+	if (status)
+		return status;
+	pmz__backoff_begin(state_of(b), deadline, seed);
+	return PMZ_OK;
+}
+
+int pmz_backoff_next(pmz_backoff *b, pmz_ns now, pmz_ns hint, pmz_ns *at)
+{
+	PMZ__ASSERT(b && at);
+	return pmz__backoff_next(state_of(b), now, hint, at);
+}
+
+uint32_t pmz_backoff_tries(const pmz_backoff *b)
+{
+	const pmz__backoff *state = (const pmz__backoff *)(const void *)b->opaque;
+
+	PMZ__ASSERT(b);
+	return (uint32_t)pmz__min(state->tries, UINT32_MAX);
+}
