@@ -38,7 +38,7 @@ OWN_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -pthread $(WARN) $(EXTRA)
 COMPILE = $(CC) $(OWN_CPPFLAGS) $(CPPFLAGS) $(OWN_CFLAGS) $(CFLAGS) -MMD -MP
 
 .PHONY: all install uninstall deps deps-all demo check check-all asan tsan \
-	bench dist clean
+	bench dist clean FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -57,13 +57,14 @@ $B/libpipemaze.a: $(OBJECTS) $B/versions-agree
 
 $(LIBRARY): $(OBJECTS) lib/pipemaze.map $B/versions-agree
 	$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,lib/pipemaze.map \
-		-Wl,-z,defs $(EXTRA) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) -pthread
+		-Wl,-z,defs -Wl,-Bsymbolic-functions $(EXTRA) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) -pthread
 
 $B/libpipemaze.so: $(LIBRARY)
 	ln -sf $(notdir $(LIBRARY)) $B/$(SONAME)
 	ln -sf $(SONAME) $@
 
-$B/pipemaze.pc: pkgconfig/pipemaze.pc.in Makefile $B/versions-agree
+# Always made anew: prefix may be another one now.
+$B/pipemaze.pc: pkgconfig/pipemaze.pc.in $B/versions-agree FORCE
 	sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(exec_prefix)|' \
 	    -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
 	    -e 's|@VERSION@|$(VERSION)|' $< > $@
@@ -109,6 +110,8 @@ endif
 clean:
 	rm -rf build
 
+FORCE:
+
 # -------------------------------------------------------------- the tests
 #
 # A test is one file with its own main(): tests/unit and tests/prop by what they
@@ -118,7 +121,8 @@ clean:
 TESTS := $(patsubst %.c,$B/%,$(sort $(wildcard tests/unit/*.c tests/prop/*.c \
 	tests/race/*.c tests/oom/*.c)))
 KIT := $(patsubst %.c,$B/%.o,$(wildcard tests/kit/*.c))
-EXAMPLES := $(patsubst %.c,$B/%,$(wildcard examples/*.c examples/*/*.c))
+EXAMPLES := $(patsubst %.c,$B/%,$(wildcard examples/*.c))
+EXAMPLE_FOLDERS := $(notdir $(patsubst %/,%,$(dir $(wildcard examples/*/*.c))))
 
 $(KIT): OWN_CPPFLAGS += -Itests/kit
 $(TESTS): $B/%: %.c $(KIT) $B/libpipemaze.a
@@ -126,12 +130,23 @@ $(TESTS): $B/%: %.c $(KIT) $B/libpipemaze.a
 	$(COMPILE) -Itests/kit -o $@ $< $(KIT) $B/libpipemaze.a $(LDFLAGS) \
 		-lcmocka $$(pkg-config --libs check) -pthread -lm
 
-# Examples see what a user sees: the public headers and the .so.
+# Examples see what a user sees: the public headers and the .so. One is a file,
+# or a folder whose files make one program of its name.
+EXAMPLE_COMPILE = $(CC) -Iinclude $(CPPFLAGS) -D_GNU_SOURCE -std=c11 -pthread \
+	$(WARN) $(EXTRA) $(CFLAGS) -MMD -MP
+EXAMPLE_LINK = $(LDFLAGS) -L$B -Wl,-rpath,$(abspath $B) -lpipemaze -lm
+
 $(EXAMPLES): $B/%: %.c $B/libpipemaze.so
 	@mkdir -p $(@D)
-	$(CC) -Iinclude $(CPPFLAGS) -std=c11 -pthread $(WARN) $(EXTRA) $(CFLAGS) \
-		-MMD -MP -o $@ $< $(LDFLAGS) -L$B -Wl,-rpath,'$$ORIGIN/..' \
-		-Wl,-rpath,$(abspath $B) -lpipemaze -lm
+	$(EXAMPLE_COMPILE) -o $@ $< $(EXAMPLE_LINK)
+
+define EXAMPLE_FOLDER
+EXAMPLES += $B/examples/$1/$1
+$B/examples/$1/$1: $(wildcard examples/$1/*.[ch]) $B/libpipemaze.so
+	@mkdir -p $$(@D)
+	$$(EXAMPLE_COMPILE) -o $$@ $$(filter %.c,$$^) $$(EXAMPLE_LINK)
+endef
+$(foreach name,$(sort $(EXAMPLE_FOLDERS)),$(eval $(call EXAMPLE_FOLDER,$(name))))
 
 .PHONY: run-tests run-abi run-examples
 run-tests: $(TESTS)
@@ -142,6 +157,19 @@ run-abi: all
 
 run-examples: all $(EXAMPLES)
 	@B=$B sh tests/kit/run.sh $(sort $(wildcard tests/ffi/*.sh))
+
+BENCH := $B/tests/bench/bench
+$(BENCH): $(wildcard tests/bench/*.[ch]) $B/libpipemaze.so
+	@mkdir -p $(@D)
+	$(CC) -Iinclude $(CPPFLAGS) -D_GNU_SOURCE -std=c11 -pthread $(WARN) $(CFLAGS) \
+		-o $@ $(wildcard tests/bench/*.c) $(LDFLAGS) \
+		-L$B -Wl,-rpath,$(abspath $B) -lpipemaze
+
+bench: $(BENCH)
+	@$(BENCH) $(ROW)
+
+demo: $B/examples/outage/outage
+	@$B/examples/outage/outage
 
 check: all
 	@$(MAKE) --no-print-directory B=build/debug EXTRA=-DPMZ_DEBUG \
@@ -155,5 +183,19 @@ asan:
 tsan:
 	@$(MAKE) --no-print-directory B=build/tsan CFLAGS='-O1 -g' EXTRA='-DPMZ_DEBUG \
 		-fsanitize=thread' run-tests
+
+# The same tests by clang, under the sanitizers and with fewer parts, on the
+# machine's own compiler where the others are missing.
+check-all: check asan tsan
+	@$(MAKE) --no-print-directory B=build/clang CC=clang EXTRA=-DPMZ_DEBUG \
+		CFLAGS='-O1 -g' WARN='$(WARN) -Werror' run-tests
+	@$(MAKE) --no-print-directory B=build/werror WARN='$(WARN) -Werror' all
+	@$(MAKE) --no-print-directory B=build/small REDIS=0 KETAMA=0 all
+	@$(MAKE) --no-print-directory bench
+
+dist:
+	@mkdir -p build
+	git archive --prefix=libpipemaze-$(VERSION)/ HEAD | \
+		gzip -9n > build/libpipemaze-$(VERSION).tar.gz
 
 -include $(OBJECTS:.o=.d) $(KIT:.o=.d) $(TESTS:=.d) $(EXAMPLES:=.d)

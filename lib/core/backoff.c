@@ -58,8 +58,9 @@ void pmz__backoff_begin(pmz__backoff *b, pmz_ns deadline, uint64_t seed)
 {
 	b->deadline = deadline ? deadline : PMZ_NEVER;
 	b->random = seed;
-	b->tries = 1;
-	b->wait = 0;
+	b->row.last = 0;
+	b->row.part = 0;
+	b->row.tries = 1;
 }
 
 static pmz_ns draw(pmz__backoff *b, pmz_ns low, pmz_ns high)
@@ -68,39 +69,60 @@ static pmz_ns draw(pmz__backoff *b, pmz_ns low, pmz_ns high)
 	return pmz__between(pmz__draw(&b->random), low, pmz__max(low, high));
 }
 
-/* min(max, base * factor^(n - 1)) for the n-th wait, each from the last. */
-static pmz_ns grown(const pmz__tries *r, pmz_ns last)
+/* From min(max, base * factor^(n - 1)), the n-th of a row, to the next; the part
+ * of a ns is kept, or a short base would never grow. */
+static void grow(const pmz__tries *r, pmz__row *row)
 {
-	if (!last)
-		return r->base_ns;
-	return pmz__min(r->max_ns, pmz__mul_div(last, r->factor_pct, 100, 0));
+	pmz__wide product = pmz__mul(row->last, r->factor_pct);
+	uint64_t rest, parts;
+
+	if (!row->last) {
+		row->last = r->base_ns;
+		return;
+	}
+	row->last = product.high < 100 ? pmz__div(product, 100, &rest) :
+	                                 PMZ_NEVER;
+	if (row->last >= r->max_ns) {
+		row->last = r->max_ns;
+		return;
+	}
+	parts = ((rest << 32) + row->part * r->factor_pct) / 100;
+	row->part = (uint32_t)parts;
+	row->last += parts >> 32;
 }
 
-pmz_ns pmz__backoff_wait(pmz__backoff *b, pmz_ns *last)
+static pmz_ns decorrelated(pmz__backoff *b, pmz__row *row)
 {
 	const pmz__tries *r = &b->rule;
+	pmz_ns last = row->last ? row->last : r->base_ns;
 
-	if (r->jitter == PMZ_JITTER_DECORRELATED) {
-		*last = draw(b, r->base_ns,
-		             pmz__min(r->max_ns,
-		                      pmz__sat_mul(*last ? *last : r->base_ns,
-		                                   3)));
-		return *last;
-	}
-	*last = grown(r, *last);
-	switch (r->jitter) {
+	row->last = draw(b, r->base_ns,
+	                 pmz__min(r->max_ns, pmz__sat_mul(last, 3)));
+	return row->last;
+}
+
+/* One more wait of a row, with its jitter. */
+pmz_ns pmz__backoff_wait(pmz__backoff *b, pmz__row *row)
+{
+	if (b->rule.jitter == PMZ_JITTER_DECORRELATED)
+		return decorrelated(b, row);
+	grow(&b->rule, row);
+	switch (b->rule.jitter) {
 	case PMZ_JITTER_NONE:
-		return pmz__max(*last, r->floor_ns);
+		return pmz__max(row->last, b->rule.floor_ns);
 	case PMZ_JITTER_EQUAL:
-		return draw(b, *last / 2, *last);
+		return draw(b, row->last / 2, row->last);
 	default:
-		return draw(b, 0, *last);
+		return draw(b, 0, row->last);
 	}
 }
 
-/* The server's wish, and up to half as much later: all its clients got it. */
+/* The server's wish, and up to half as much later: all its clients got it. The
+ * wait that it replaces counts in its row. */
 static pmz_ns hinted_wait(pmz__backoff *b, pmz_ns hint)
 {
+	if (b->rule.jitter != PMZ_JITTER_DECORRELATED)
+		grow(&b->rule, &b->row);
 	hint = pmz__min(hint, b->rule.hint_max_ns);
 	return draw(b, hint, pmz__sat_add(hint, hint / 2));
 }
@@ -109,15 +131,15 @@ int pmz__backoff_next(pmz__backoff *b, pmz_ns now, pmz_ns hint, pmz_ns *at)
 {
 	pmz_ns wait, end;
 
-	if (b->rule.tries_max != PMZ_OFF && b->tries >= b->rule.tries_max)
+	if (b->rule.tries_max != PMZ_OFF && b->row.tries >= b->rule.tries_max)
 		return PMZ_GAVE_UP;
 	if (hint == PMZ_NEVER)
 		return PMZ_GAVE_UP;
-	wait = hint ? hinted_wait(b, hint) : pmz__backoff_wait(b, &b->wait);
+	wait = hint ? hinted_wait(b, hint) : pmz__backoff_wait(b, &b->row);
 	end = pmz__sat_add(pmz__sat_add(now, wait), b->rule.attempt_min_ns);
 	if (end > b->deadline)
 		return PMZ_TIMED_OUT;
-	b->tries++;
+	b->row.tries += b->row.tries < UINT32_MAX;
 	*at = pmz__sat_add(now, wait);
 	return PMZ_OK;
 }
@@ -152,5 +174,5 @@ uint32_t pmz_backoff_tries(const pmz_backoff *b)
 	const pmz__backoff *state = (const pmz__backoff *)(const void *)b->opaque;
 
 	PMZ__ASSERT(b);
-	return (uint32_t)pmz__min(state->tries, UINT32_MAX);
+	return state->row.tries;
 }

@@ -1,6 +1,6 @@
 /*
- * backoff.h - the state behind a pmz_backoff; a pipe's calls start one as a copy
- * of what the pipe has checked before.
+ * backoff.h - the state behind a pmz_backoff; a pipe's calls start one from what
+ * the pipe has checked before.
  */
 #ifndef PMZ_LIB_CORE_BACKOFF_H
 #define PMZ_LIB_CORE_BACKOFF_H
@@ -21,24 +21,30 @@ typedef struct pmz__tries {
 	pmz_ns floor_ns;
 	pmz_ns attempt_min_ns;
 	pmz_ns hint_max_ns;
-	uint32_t tries_max;
-	uint32_t factor_pct;
+	uint64_t tries_max; /* PMZ_OFF: no bound */
+	uint64_t factor_pct;
 	uint64_t jitter;
 } pmz__tries;
+
+/* Waits that grow: the last one before jitter, or as drawn when decorrelated,
+ * with its part of a ns in 2^-32. All zero at the start. */
+typedef struct pmz__row {
+	pmz_ns last;
+	uint32_t part;
+	uint32_t tries; /* of the backoff that the row is for */
+} pmz__row;
 
 typedef struct pmz__backoff {
 	pmz__tries rule;
 	pmz_ns deadline;
 	uint64_t random;
-	uint64_t tries;
-	pmz_ns wait; /* the last: before jitter, or as drawn when decorrelated */
+	pmz__row row;
 } pmz__backoff;
 
 int pmz__tries_read(pmz__tries *out, const pmz_backoff_rule *rule,
                     pmz_why *why);
 void pmz__backoff_begin(pmz__backoff *b, pmz_ns deadline, uint64_t seed);
-/* One more wait of a row whose last one, before jitter, is *last: 0 at first. */
-pmz_ns pmz__backoff_wait(pmz__backoff *b, pmz_ns *last);
+pmz_ns pmz__backoff_wait(pmz__backoff *b, pmz__row *row);
 int pmz__backoff_next(pmz__backoff *b, pmz_ns now, pmz_ns hint, pmz_ns *at);
 
 #endif

@@ -127,9 +127,11 @@ static int move(pmz_breaker *b, uint64_t gate, uint64_t next, pmz_ns now)
 static int close_from(pmz_breaker *b, uint64_t gate, uint64_t next, pmz_ns now)
 {
 	uint64_t calls = pmz__load(&b->results.total, PMZ__RELAXED);
+	uint64_t no_marks = epoch_of(next) << MARKS_EPOCH_SHIFT;
 
 	if (is_on(&b->rules.calls_window)) {
-		if (!pmz__breaker_propose(b, gate, &b->calls_then, calls))
+		if (!pmz__breaker_propose(b, gate, &b->marks, no_marks) ||
+		    !pmz__breaker_propose(b, gate, &b->calls_then, calls))
 			return 0;
 	} else if (!pmz__window_forget(&b->results, &b->gate, gate)) {
 		return 0;
@@ -291,12 +293,12 @@ static uint64_t put_entry(pmz_breaker *b, uint64_t epoch, uint64_t position,
 	if (gone_epoch == entry_epoch(epoch)) {
 		change -= marks_of(gone);
 	} else if (marks_of(gone)) {
-		/* Of an epoch before, whose marks are gone, or of one since. */
-		uint32_t ahead = (gone_epoch - entry_epoch(epoch)) >>
-		                 ENTRY_EPOCH_SHIFT;
+		/* Of an epoch that is over, as a rule, and its marks with it;
+		 * of the one in force, if ours is over. */
+		uint64_t current = epoch_of(gate_now(b));
 
-		if (ahead < UINT32_MAX >> (ENTRY_EPOCH_SHIFT + 1))
-			add_marks(b, epoch + ahead, 0 - marks_of(gone));
+		if (gone_epoch == entry_epoch(current))
+			add_marks(b, current, 0 - marks_of(gone));
 	}
 	return add_marks(b, epoch, change);
 }

@@ -1,14 +1,11 @@
 /*
  * bucket.c - the token bucket: one word, moved by compare-and-swap.
  *
- * bucket.h has the arithmetic. The word carries all there is to know, and no
- * other memory hangs on it, so every order here is relaxed. A tat is plain ns,
- * whatever the rule that moved it: one who still takes by an old rule moves it
- * by the old interval, which no rule forbids.
+ * bucket.h has the arithmetic. A tat is plain ns, whatever the rule that moved
+ * it: one who still takes by an old rule moves it by the old interval, which no
+ * rule forbids.
  */
 #include "core/bucket.h"
-
-#include "base/atomic.h"
 
 /* From here on a part of a ns is less than 2^-30 of an interval. */
 #define WHOLE_NS_FROM ((uint64_t)1 << 30)
@@ -62,19 +59,11 @@ int pmz_rate_set(pmz_rate *rate, uint64_t tokens, pmz_ns per, uint64_t burst)
 int pmz_bucket_take(pmz_bucket *b, const pmz_rate *rate, uint64_t n, pmz_ns now,
                     pmz_ns *ready_at)
 {
-	pmz__a64 *word = word_of(b);
 	pmz__rate r = pmz__rate_of(rate);
-	uint64_t tat = pmz__load(word, PMZ__RELAXED), next;
 	pmz_ns ready;
 
-	do {
-		if (pmz__bucket_step(&r, tat, n, now, &next, &ready)) {
-			if (ready_at)
-				*ready_at = ready;
-			return PMZ_REFUSED_RATE;
-		}
-	} while (!pmz__cas(word, &tat, next, PMZ__RELAXED));
-	return PMZ_OK;
+	PMZ__ASSERT(b);
+	return pmz__bucket_take(b, &r, n, now, ready_at ? ready_at : &ready);
 }
 
 int pmz_bucket_reserve(pmz_bucket *b, const pmz_rate *rate, uint64_t n,

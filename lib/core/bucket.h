@@ -23,6 +23,7 @@
 #include <pipemaze/bucket.h>
 
 #include "base/assert.h"
+#include "base/atomic.h"
 #include "base/wide.h"
 
 /* What is in a pmz_rate. */
@@ -106,6 +107,21 @@ static inline int pmz__bucket_step(const pmz__rate *r, uint64_t tat,
 	if (PMZ__UNLIKELY(cost >= UINT64_MAX - from))
 		return PMZ_REFUSED_RATE;
 	*next = from + cost;
+	return PMZ_OK;
+}
+
+/* The word carries all there is to know, and no other memory hangs on it, so
+ * every order is relaxed. */
+static inline int pmz__bucket_take(pmz_bucket *b, const pmz__rate *r,
+                                   uint64_t n, pmz_ns now, pmz_ns *ready_at)
+{
+	pmz__a64 *word = (pmz__a64 *)b->opaque;
+	uint64_t tat = pmz__load(word, PMZ__RELAXED), next;
+
+	do {
+		if (pmz__bucket_step(r, tat, n, now, &next, ready_at))
+			return PMZ_REFUSED_RATE;
+	} while (!pmz__cas(word, &tat, next, PMZ__RELAXED));
 	return PMZ_OK;
 }
 

@@ -30,9 +30,10 @@ struct pmz_budget {
 	pmz__a64 identity;
 	pmz__a64 retry_pct; /* the rules: never 0, PMZ_NEVER for none */
 	pmz__a64 ttl_ns;
+	pmz__a64 bucket_ns;
 	pmz__a64 per_second_min;
 	pmz__a64 second; /* number << 32 | taken in it */
-	uint64_t spare[3];
+	uint64_t spare[2];
 	pmz__window calls;
 };
 
@@ -94,6 +95,7 @@ int pmz_budget_place(pmz_budget **out, void *mem, size_t len,
 		return status;
 	pmz__once(&b->retry_pct, or_never(c.retry_pct));
 	pmz__once(&b->ttl_ns, c.ttl_ns);
+	pmz__once(&b->bucket_ns, pmz__bucket_of(c.ttl_ns));
 	pmz__once(&b->per_second_min, or_never(c.per_second_min));
 	*out = b;
 	return PMZ_OK;
@@ -133,13 +135,14 @@ void pmz__budget_set(pmz_budget *b, const pmz_budget_config *cfg, pmz_ns now)
 	if (ttl == c.ttl_ns)
 		return;
 	pmz__store(&b->ttl_ns, c.ttl_ns, PMZ__RELAXED);
+	pmz__store(&b->bucket_ns, pmz__bucket_of(c.ttl_ns), PMZ__RELAXED);
 	pmz__window_restart(&b->calls, pmz__bucket_of(ttl), now);
 }
 
 static uint64_t bucket_ns(const pmz_budget *b)
 {
 	/* Relaxed: each rule holds on its own. */
-	return pmz__bucket_of(pmz__load(&b->ttl_ns, PMZ__RELAXED));
+	return pmz__load(&b->bucket_ns, PMZ__RELAXED);
 }
 
 void pmz_budget_deposit(pmz_budget *b, pmz_ns now)
