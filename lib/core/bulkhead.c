@@ -12,17 +12,16 @@
  * nobody enters. Another generation (a reset after the look): one more may enter
  * in that moment, of calls that the reset has just stopped counting.
  */
-#include <string.h>
+#include "core/bulkhead.h"
 
-#include <pipemaze/bulkhead.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "core/place.h"
 
 #define LIMIT 64
-#define LIMIT_MAX 0xffffffu
-#define IN_USE_MASK ((uint64_t)LIMIT_MAX)
+#define IN_USE_MASK ((uint64_t)PMZ__BULKHEAD_MAX)
 #define GENERATION_SHIFT 24
 #define GENERATION_MASK ((uint64_t)0xff << GENERATION_SHIFT)
 #define ADMITTED ((uint64_t)1 << 32)
@@ -56,9 +55,9 @@ static int read_config(pmz_bulkhead_config *c, const pmz_bulkhead_config *cfg,
 		return status;
 	c->size = 0;
 	c->limit = pmz__or(c->limit, LIMIT);
-	if (c->limit > LIMIT_MAX)
+	if (c->limit > PMZ__BULKHEAD_MAX)
 		return pmz__bad(why, "limit", "limit is %u, at most %u",
-		                (unsigned)c->limit, LIMIT_MAX);
+		                (unsigned)c->limit, PMZ__BULKHEAD_MAX);
 	return PMZ_OK;
 }
 
@@ -198,7 +197,7 @@ int pmz_bulkhead_settle(pmz_bulkhead *h, pmz_permit *permit, pmz_outcome how,
 int pmz_bulkhead_resize(pmz_bulkhead *h, uint32_t limit)
 {
 	PMZ__ASSERT(h);
-	if (limit > LIMIT_MAX)
+	if (limit > PMZ__BULKHEAD_MAX)
 		return PMZ_E_CONFIG;
 	pmz__store(&h->limit, limit | IS_SET, PMZ__RELAXED);
 	return PMZ_OK;

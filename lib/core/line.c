@@ -18,15 +18,16 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/scan.h"
 #include "base/wide.h"
 #include "core/backoff.h"
 #include "core/breaker.h"
+#include "core/bulkhead.h"
 #include "core/window.h"
 
 #define SPACE " \t\n\r\v\f"
 
 #define COUNT_MAX (PMZ_OFF - 1)
-#define BULKHEAD_MAX 0xffffff /* what bulkhead.c has bits for */
 
 /* Together with the words around them they fit into a pmz_why. */
 #define EXPECTED_MAX 112
@@ -57,11 +58,6 @@ typedef struct stage {
 	int (*finish)(reader *r);
 	const char *then; /* what may follow the value */
 } stage;
-
-typedef struct unit {
-	const char *name;
-	pmz_ns ns;
-} unit;
 
 typedef struct choice {
 	const char *name;
@@ -148,55 +144,9 @@ static int expect(reader *r, const char *word)
 	return PMZ_OK;
 }
 
-/* The scanners return where they stopped, or NULL if nothing was there. */
-static const char *scan_number(const char *at, uint64_t *n)
-{
-	const char *from = at;
-
-	for (*n = 0; *at >= '0' && *at <= '9'; at++)
-		*n = pmz__sat_add(pmz__sat_mul(*n, 10), (uint64_t)(*at - '0'));
-	return at == from ? NULL : at;
-}
-
-static const char *scan_unit(const char *at, uint64_t n, pmz_ns *span)
-{
-	/* "ms" stands before "m", of which it would be the start. */
-	static const unit units[] = {
-		{ "ns", 1 },       { "us", PMZ_US(1) }, { "ms", PMZ_MS(1) },
-		{ "s", PMZ_S(1) }, { "m", PMZ_S(60) },  { "h", PMZ_S(3600) },
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		const size_t length = strlen(units[i].name);
-
-		if (strncmp(at, units[i].name, length) == 0) {
-			*span = pmz__sat_mul(n, units[i].ns);
-			return at + length;
-		}
-	}
-	return NULL;
-}
-
-static const char *scan_span(const char *at, pmz_ns *span)
-{
-	uint64_t n;
-
-	at = scan_number(at, &n);
-	return at ? scan_unit(at, n, span) : NULL;
-}
-
-static const char *scan_range(const char *at, pmz_ns *low, pmz_ns *high)
-{
-	at = scan_span(at, low);
-	if (!at || at[0] != '.' || at[1] != '.')
-		return NULL;
-	return scan_span(at + 2, high);
-}
-
 static int read_number(reader *r, uint64_t most, uint64_t *n)
 {
-	if (scan_number(r->word.at, n) != r->word.end || *n < 1 || *n > most)
+	if (pmz__scan_number(r->word.at, n) != r->word.end || *n < 1 || *n > most)
 		return wrong(r, "a number from 1 to %" PRIu64, most);
 	next(r);
 	return PMZ_OK;
@@ -214,7 +164,7 @@ static int read_count(reader *r, uint32_t most, uint32_t *count)
 static int read_percent(reader *r, uint32_t least, uint32_t most, uint32_t *pct)
 {
 	uint64_t n;
-	const char *at = scan_number(r->word.at, &n);
+	const char *at = pmz__scan_number(r->word.at, &n);
 
 	if (!at || *at != '%' || at + 1 != r->word.end || n < least || n > most)
 		return wrong(r,
@@ -239,7 +189,7 @@ static int read_span_from(reader *r, pmz_ns least, pmz_ns *span)
 {
 	int status;
 
-	if (scan_span(r->word.at, span) != r->word.end)
+	if (pmz__scan_span(r->word.at, span) != r->word.end)
 		return wrong(r, "a span like 250ms or 5s");
 	status = check_span(r, least, *span);
 	if (!status)
@@ -256,7 +206,7 @@ static int read_range(reader *r, const char *like, pmz_ns *low, pmz_ns *high)
 {
 	int status;
 
-	if (scan_range(r->word.at, low, high) != r->word.end)
+	if (pmz__scan_range(r->word.at, low, high) != r->word.end)
 		return wrong(r, "%s", like);
 	if (*low > *high)
 		return wrong(r, "a range that does not fall");
@@ -285,7 +235,7 @@ static int read_time_window(reader *r)
 	pmz_ns span;
 
 	r->line->window_column = column_of(r);
-	if (scan_span(r->word.at, &span) == r->word.end &&
+	if (pmz__scan_span(r->word.at, &span) == r->word.end &&
 	    span < PMZ__WINDOW_MIN)
 		return wrong(r, "a window of at least 1ms");
 	return read_span(r, &r->line->breaker.window_ns);
@@ -310,7 +260,7 @@ static int read_calls_window(reader *r)
 static int read_window(reader *r)
 {
 	uint64_t n;
-	const char *at = scan_number(r->word.at, &n);
+	const char *at = pmz__scan_number(r->word.at, &n);
 
 	if (!at)
 		return wrong(r, "a span like 10s or a number of calls");
@@ -351,7 +301,7 @@ static int read_failure_count(reader *r)
 static int read_breaker(reader *r)
 {
 	uint64_t n;
-	const char *at = scan_number(r->word.at, &n);
+	const char *at = pmz__scan_number(r->word.at, &n);
 
 	r->line->breaker.mode = PMZ_ENFORCE;
 	if (!at)
@@ -365,7 +315,7 @@ static int read_min(reader *r)
 	uint64_t n;
 
 	if (breaker->calls_window &&
-	    scan_number(r->word.at, &n) == r->word.end &&
+	    pmz__scan_number(r->word.at, &n) == r->word.end &&
 	    n > breaker->calls_window)
 		return wrong(r, "no more than the window's %" PRIu32 " calls",
 		             breaker->calls_window);
@@ -377,7 +327,7 @@ static int read_open(reader *r)
 	pmz_breaker_config *breaker = &r->line->breaker;
 	int status;
 
-	if (scan_span(r->word.at, &breaker->open_ns) != r->word.end)
+	if (pmz__scan_span(r->word.at, &breaker->open_ns) != r->word.end)
 		return read_range(r, "a span like 5s or a range like 5s..60s",
 		                  &breaker->open_ns, &breaker->open_max_ns);
 	status = read_span(r, &breaker->open_ns);
@@ -418,13 +368,13 @@ static int read_mode(reader *r)
 
 static int read_bulkhead(reader *r)
 {
-	return read_count(r, BULKHEAD_MAX, &r->line->bulkhead.limit);
+	return read_count(r, PMZ__BULKHEAD_MAX, &r->line->bulkhead.limit);
 }
 
 /* What follows the slash: a span, or a unit of one letter. */
 static const char *scan_per(const char *at, const char *end, pmz_ns *per)
 {
-	return end - at == 1 ? scan_unit(at, 1, per) : scan_span(at, per);
+	return end - at == 1 ? pmz__scan_unit(at, 1, per) : pmz__scan_span(at, per);
 }
 
 static int set_rate(pmz__line *line, uint64_t burst)
@@ -436,7 +386,7 @@ static int set_rate(pmz__line *line, uint64_t burst)
 static int read_rate(reader *r)
 {
 	pmz__line *line = r->line;
-	const char *at = scan_number(r->word.at, &line->rate_tokens);
+	const char *at = pmz__scan_number(r->word.at, &line->rate_tokens);
 
 	if (at && *at == '/')
 		at = scan_per(at + 1, r->word.end, &line->rate_per_ns);
@@ -512,7 +462,7 @@ static int read_budget(reader *r)
 static int read_floor(reader *r)
 {
 	uint64_t n;
-	const char *at = scan_number(r->word.at, &n);
+	const char *at = pmz__scan_number(r->word.at, &n);
 
 	if (!at || r->word.end - at != 2 || memcmp(at, "/s", 2) != 0)
 		return wrong(r, "a floor like 10/s");
