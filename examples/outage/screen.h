@@ -1,0 +1,26 @@
+/*
+ * screen.h - both lanes as they go: drawn in a terminal, else told in lines.
+ *
+ * Threads: one.
+ */
+#ifndef OUTAGE_SCREEN_H
+#define OUTAGE_SCREEN_H
+
+#include "canvas.h"
+#include "timeline.h"
+
+struct screen {
+	struct canvas canvas;
+	const struct timeline *timeline;
+	const char *line;         /* the pipe's */
+	const char *about[LANES]; /* each lane, in a few words */
+};
+
+/* Once the fields but for the canvas are set. */
+void screen_open(struct screen *s);
+/* After each tick: 0, or -1 if nobody is looking. */
+int screen_show(struct screen *s);
+/* Gives the terminal back, and leaves the last frame there. */
+void screen_close(struct screen *s);
+
+#endif

@@ -1,0 +1,410 @@
+/*
+ * rows.c - what is measured, and that it is what it says.
+ *
+ * Every call's status is looked at, since the path of an error is often the
+ * fastest of all. The rates, rests and leases here are chosen such that none of
+ * them ends or runs out while the benchmark lasts.
+ */
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench.h"
+
+#define STEP_NS 100 /* between two calls on one lane: ten million a second */
+#define KEYS 100000
+#define KEYS_MAX 131072
+#define KEY_LEN 12
+#define KEY_BURST 100000
+#define REST_NS PMZ_S(100000)
+#define BUDGET_FLOOR 100  /* per_second_min over ttl_ns */
+#define WAITS_OF_A_CALL 4 /* then the backoff stands at its cap */
+
+#define PIPE_LINE                                                   \
+	"breaker 50% over 10s min 20 open 5s..60s | bulkhead 64 | " \
+	"rate 3000000/s burst 1000000000 | "                        \
+	"tries 3 backoff 100ms..5s jitter full | budget 20% floor 10/s"
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static sem_t semaphore;
+static pmz_breaker *breaker, *counting_breaker, *open_breaker;
+static pmz_bulkhead *bulkhead;
+static pmz_budget *budget;
+static pmz_keyed *keyed;
+static pmz_pipe *pipe_of_guards, *pipe_of_a_line;
+static pmz_backoff fresh_tries;
+static pmz_rate busy_rate, hourly_rate;
+static uint64_t keyed_bytes;
+static char keys[KEYS][KEY_LEN + 1];
+
+/* With nothing else on their lines, such as a rate that two threads read. */
+static struct {
+	_Alignas(64) pmz_bucket bucket;
+} busy, empty, piped;
+
+static pmz_ns tick(struct lane *lane)
+{
+	return lane->now += STEP_NS;
+}
+
+static uint64_t read_clock(struct lane *lane, uint64_t n)
+{
+	struct timespec ts;
+	uint64_t wrong = 0;
+
+	(void)lane;
+	for (; n; n--)
+		wrong += clock_gettime(CLOCK_MONOTONIC, &ts) != 0;
+	return wrong;
+}
+
+static uint64_t pair_mutex(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+
+	(void)lane;
+	for (; n; n--) {
+		wrong += pthread_mutex_lock(&mutex) != 0;
+		wrong += pthread_mutex_unlock(&mutex) != 0;
+	}
+	return wrong;
+}
+
+static uint64_t pair_semaphore(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+
+	(void)lane;
+	for (; n; n--) {
+		wrong += sem_trywait(&semaphore) != 0;
+		wrong += sem_post(&semaphore) != 0;
+	}
+	return wrong;
+}
+
+static uint64_t take_token(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+
+	for (; n; n--)
+		wrong += pmz_bucket_take(&busy.bucket, &busy_rate, 1,
+		                         tick(lane), NULL) != PMZ_OK;
+	return wrong;
+}
+
+static uint64_t take_from_empty(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+	pmz_ns ready_at;
+
+	for (; n; n--)
+		wrong += pmz_bucket_take(&empty.bucket, &hourly_rate, 1,
+		                         tick(lane),
+		                         &ready_at) != PMZ_REFUSED_RATE;
+	return wrong;
+}
+
+static uint64_t take_by_key(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+
+	for (; n; n--) {
+		const char *key = keys[lane->drawn++ % KEYS];
+
+		wrong += pmz_keyed_take(keyed, &hourly_rate, key, KEY_LEN, 1,
+		                        tick(lane), NULL) != PMZ_OK;
+	}
+	return wrong;
+}
+
+static uint64_t pair_bulkhead(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+	pmz_permit permit;
+
+	for (; n; n--) {
+		wrong += pmz_bulkhead_acquire(bulkhead, tick(lane), &permit) !=
+		         PMZ_OK;
+		wrong += pmz_bulkhead_settle(bulkhead, &permit, PMZ_SUCCESS,
+		                             tick(lane)) != PMZ_OK;
+	}
+	return wrong;
+}
+
+static uint64_t pair_of(pmz_breaker *b, struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+	pmz_permit permit;
+
+	for (; n; n--) {
+		wrong += pmz_breaker_acquire(b, tick(lane), &permit, NULL) !=
+		         PMZ_OK;
+		wrong += pmz_breaker_settle(b, &permit, PMZ_SUCCESS,
+		                            tick(lane)) != PMZ_OK;
+	}
+	return wrong;
+}
+
+static uint64_t pair_breaker(struct lane *lane, uint64_t n)
+{
+	return pair_of(breaker, lane, n);
+}
+
+static uint64_t pair_counting_breaker(struct lane *lane, uint64_t n)
+{
+	return pair_of(counting_breaker, lane, n);
+}
+
+static uint64_t ask_open_breaker(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+	pmz_permit permit;
+	pmz_ns ready_at;
+
+	for (; n; n--)
+		wrong += pmz_breaker_acquire(open_breaker, tick(lane), &permit,
+		                             &ready_at) != PMZ_REFUSED_OPEN;
+	return wrong;
+}
+
+static uint64_t draw_wait(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+	pmz_ns at;
+
+	for (; n; n--) {
+		if (lane->drawn++ % WAITS_OF_A_CALL == 0)
+			lane->tries = fresh_tries;
+		wrong += pmz_backoff_next(&lane->tries, tick(lane), 0, &at) !=
+		         PMZ_OK;
+	}
+	return wrong;
+}
+
+static uint64_t deposit(struct lane *lane, uint64_t n)
+{
+	for (; n; n--)
+		pmz_budget_deposit(budget, tick(lane));
+	return 0;
+}
+
+static uint64_t walk(pmz_pipe *pipe, struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+	pmz_call call;
+
+	for (; n; n--) {
+		wrong += pmz_call_begin(&call, pipe, NULL, tick(lane)) !=
+		         PMZ_TRY;
+		wrong += pmz_call_settle(&call, PMZ_SUCCESS, tick(lane)) !=
+		         PMZ_DONE;
+	}
+	return wrong + (pmz_call_status(&call) != PMZ_OK);
+}
+
+static uint64_t walk_guards(struct lane *lane, uint64_t n)
+{
+	return walk(pipe_of_guards, lane, n);
+}
+
+static uint64_t walk_line(struct lane *lane, uint64_t n)
+{
+	return walk(pipe_of_a_line, lane, n);
+}
+
+/* A table that forgot some keys, or is full, took a shorter way. */
+static int keys_are_present(pmz_ns now)
+{
+	pmz_keyed_stats stats;
+
+	stats.size = sizeof(stats);
+	return pmz_keyed_read(keyed, now, &stats) == PMZ_OK &&
+	       stats.busy == KEYS && !stats.full && !stats.refusals;
+}
+
+static int has_counted(const pmz_breaker *b, pmz_ns now)
+{
+	pmz_breaker_stats stats;
+
+	stats.size = sizeof(stats);
+	return pmz_breaker_read(b, now, &stats) == PMZ_OK &&
+	       stats.state == PMZ_CLOSED && stats.calls > 0 && !stats.stale;
+}
+
+static int breaker_has_counted(pmz_ns now)
+{
+	return has_counted(breaker, now);
+}
+
+static int counting_breaker_has_counted(pmz_ns now)
+{
+	return has_counted(counting_breaker, now);
+}
+
+static int slots_are_back(pmz_ns now)
+{
+	pmz_bulkhead_stats stats;
+
+	(void)now;
+	stats.size = sizeof(stats);
+	return pmz_bulkhead_read(bulkhead, &stats) == PMZ_OK &&
+	       !stats.in_use && stats.admitted > 0;
+}
+
+static int pipe_has_called(pmz_ns now)
+{
+	return slots_are_back(now) && breaker_has_counted(now);
+}
+
+/* Without deposits there would be less than this to withdraw. */
+static int budget_has_saved(pmz_ns now)
+{
+	int i;
+
+	for (i = 0; i <= BUDGET_FLOOR; i++)
+		if (pmz_budget_withdraw(budget, now) != PMZ_OK)
+			return 0;
+	return 1;
+}
+
+const struct row rows[] = {
+	{ "clock", 1, read_clock, NULL },
+	{ "mutex_pair", 1, pair_mutex, NULL },
+	{ "sem_pair", 1, pair_semaphore, NULL },
+	{ "bucket_take", 1, take_token, NULL },
+	{ "bucket_refused", 1, take_from_empty, NULL },
+	{ "keyed_take", 1, take_by_key, keys_are_present },
+	{ "bulkhead_pair", 1, pair_bulkhead, slots_are_back },
+	{ "breaker_pair", 1, pair_breaker, breaker_has_counted },
+	{ "breaker_pair_count", 1, pair_counting_breaker,
+	  counting_breaker_has_counted },
+	{ "breaker_refuse", 1, ask_open_breaker, NULL },
+	{ "backoff_next", 1, draw_wait, NULL },
+	{ "budget_deposit", 1, deposit, budget_has_saved },
+	{ "pipe_call", 1, walk_guards, pipe_has_called },
+	{ "pipe_call_line", 1, walk_line, NULL },
+	{ "bucket_take_2t", 2, take_token, NULL },
+	{ "bulkhead_pair_2t", 2, pair_bulkhead, slots_are_back },
+	{ "breaker_pair_2t", 2, pair_breaker, breaker_has_counted },
+	{ "sem_pair_2t", 2, pair_semaphore, NULL },
+	{ "mutex_pair_2t", 2, pair_mutex, NULL },
+};
+const unsigned rows_count = sizeof(rows) / sizeof(*rows);
+
+static void must(int status, const char *what)
+{
+	if (status != PMZ_OK)
+		give_up(what, pmz_status_name(status));
+}
+
+/* In an order that the table's sets do not follow. */
+static void write_keys(void)
+{
+	uint32_t i, other;
+	char key[KEY_LEN + 1];
+
+	srand(1);
+	for (i = 0; i < KEYS; i++)
+		snprintf(keys[i], sizeof(keys[i]), "client-%05u", i);
+	for (i = KEYS - 1; i > 0; i--) {
+		other = (uint32_t)rand() % (i + 1);
+		memcpy(key, keys[i], sizeof(key));
+		memcpy(keys[i], keys[other], sizeof(key));
+		memcpy(keys[other], key, sizeof(key));
+	}
+}
+
+static void prepare_buckets(void)
+{
+	/* No whole number of ns, and less than is taken: the longest way. */
+	must(pmz_rate_set(&busy_rate, 3000000, PMZ_S(1), 1000000000), "rate");
+	must(pmz_rate_set(&hourly_rate, 1, PMZ_S(3600), KEY_BURST), "rate");
+	must(pmz_bucket_take(&empty.bucket, &hourly_rate, KEY_BURST, 0, NULL),
+	     "bucket_refused");
+}
+
+static void prepare_keyed(void)
+{
+	pmz_keyed_config config = { .size = sizeof(config),
+		                    .keys_max = KEYS_MAX,
+		                    .hash_key = { 1, 2 } };
+	uint64_t before = allocated_bytes();
+	struct lane lane = { .now = 0 };
+
+	write_keys();
+	must(pmz_keyed_new(&keyed, &config, NULL), "pmz_keyed_new");
+	keyed_bytes = allocated_bytes() - before;
+	if (take_by_key(&lane, KEYS))
+		give_up("keyed_take", "not every key found a place");
+}
+
+static void prepare_breakers(void)
+{
+	pmz_breaker_config counting = { .size = sizeof(counting),
+		                        .calls_window = 100 };
+	pmz_breaker_config resting = { .size = sizeof(resting),
+		                       .open_ns = REST_NS,
+		                       .consecutive_max = 1 };
+	pmz_permit permit;
+
+	must(pmz_breaker_new(&breaker, NULL, NULL), "pmz_breaker_new");
+	must(pmz_breaker_new(&counting_breaker, &counting, NULL),
+	     "pmz_breaker_new");
+	must(pmz_breaker_new(&open_breaker, &resting, NULL), "pmz_breaker_new");
+	must(pmz_breaker_acquire(open_breaker, 0, &permit, NULL),
+	     "breaker_refuse");
+	must(pmz_breaker_settle(open_breaker, &permit, PMZ_FAILURE, 0),
+	     "breaker_refuse");
+}
+
+static void prepare_waits(void)
+{
+	pmz_backoff_rule rule = { .size = sizeof(rule),
+		                  .tries_max = WAITS_OF_A_CALL + 1 };
+
+	must(pmz_backoff_start(&fresh_tries, &rule, PMZ_NEVER, 1),
+	     "pmz_backoff_start");
+	must(pmz_budget_new(&budget, NULL, NULL), "pmz_budget_new");
+}
+
+static void prepare_pipes(void)
+{
+	pmz_backoff_rule rule = { .size = sizeof(rule) };
+	pmz_pipe_config config = { .size = sizeof(config),
+		                   .breaker = breaker,
+		                   .bulkhead = bulkhead,
+		                   .bucket = &piped.bucket,
+		                   .rate = &busy_rate,
+		                   .budget = budget,
+		                   .backoff = &rule };
+	pmz_why why;
+
+	must(pmz_pipe_new(&pipe_of_guards, &config, NULL), "pmz_pipe_new");
+	if (pmz_pipe_from(&pipe_of_a_line, PIPE_LINE, NULL, &why))
+		give_up("pipe_call_line", why.text);
+}
+
+void rows_prepare(void)
+{
+	if (sem_init(&semaphore, 0, 64))
+		give_up("sem_pair", "no semaphore");
+	must(pmz_bulkhead_new(&bulkhead, NULL, NULL), "pmz_bulkhead_new");
+	prepare_buckets();
+	prepare_keyed();
+	prepare_breakers();
+	prepare_waits();
+	prepare_pipes();
+}
+
+void rows_print_bytes(void)
+{
+	printf("bytes bucket %zu\n", sizeof(pmz_bucket));
+	printf("bytes breaker %zu\n", pmz_breaker_size(NULL));
+	printf("bytes bulkhead %zu\n", pmz_bulkhead_size(NULL));
+	printf("bytes budget %zu\n", pmz_budget_size(NULL));
+	printf("bytes keyed_key %.1f\n", (double)keyed_bytes / KEYS_MAX);
+	printf("bytes call %zu\n", pmz_call_size());
+}
