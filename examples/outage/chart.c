@@ -13,7 +13,9 @@
 #define HEIGHT 104.0 /* of a panel */
 #define GAP 38.0     /* above a panel: its title */
 #define STRIP 18.0
-#define POINTS 100 /* of a line, at most */
+#define POINTS_MAX 100 /* of a line */
+#define STEPS_MAX 4    /* of a scale, and of time */
+#define TIMES_MAX 12
 
 typedef double (*value_fn)(const struct sample *s, double length);
 
@@ -22,9 +24,8 @@ struct panel {
 	value_fn value; /* NAN where there is none */
 	int logarithmic;
 	double top, low, high;
+	int steps; /* from low to high */
 };
-
-/* -------- what is shown */
 
 static double answers(const struct sample *s, double length)
 {
@@ -51,7 +52,7 @@ static double waiting(const struct sample *s, double length)
 /* How many ticks make a point. */
 static int stride_of(const struct timeline *t)
 {
-	return (timeline_length(t) + POINTS - 1) / POINTS;
+	return (timeline_length(t) + POINTS_MAX - 1) / POINTS_MAX;
 }
 
 static double value_at(const struct timeline *t, const struct panel *panel,
@@ -73,8 +74,6 @@ static void decade_text(double value, char out[SPAN_TEXT])
 		snprintf(out, SPAN_TEXT, "%.0f s", value);
 }
 
-/* -------- from values to places */
-
 static double x_of(const struct timeline *t, double at)
 {
 	double share = at / seconds(t->plot->lasts);
@@ -90,8 +89,6 @@ static double y_of(const struct panel *p, double value)
 		share = log10(value / p->low) / log10(p->high / p->low);
 	return p->top + HEIGHT * (1 - fmin(fmax(share, 0), 1));
 }
-
-/* -------- scales */
 
 /* 1, 2 or 5 times a power of ten, so that `span` has at most `most` steps. */
 static double step_for(double span, int most)
@@ -121,23 +118,25 @@ static void find_range(const struct timeline *t, struct panel *p)
 	}
 }
 
-/* To whole steps, or whole decades. */
-static void set_scale(const struct timeline *t, struct panel *p)
+/* To whole decades, of which there are a few. */
+static void set_decades(struct panel *p)
 {
-	double step;
+	double from = floor(log10(fmin(fmax(p->low, 1e-6), 1)));
+	double to = ceil(log10(fmin(fmax(p->high, 1e-6), SECONDS_MAX)));
 
-	find_range(t, p);
-	if (p->logarithmic) {
-		p->low = pow(10, floor(log10(fmin(p->low, p->high))));
-		p->high = pow(10, ceil(log10(p->high)));
-		if (!(p->high > p->low))
-			p->high = p->low * 10;
-		return;
-	}
+	p->steps = to > from ? (int)(to - from) : 1;
+	p->low = pow(10, from);
+	p->high = pow(10, from + p->steps);
+}
+
+/* From 0, in whole steps. */
+static void set_steps(struct panel *p)
+{
+	double high = fmax(p->high, 1), step = step_for(high, STEPS_MAX);
+
+	p->steps = (int)ceil(high / step);
 	p->low = 0;
-	p->high = fmax(p->high, 1);
-	step = step_for(p->high, 4);
-	p->high = ceil(p->high / step) * step;
+	p->high = p->steps * step;
 }
 
 static void draw_grid_line(FILE *out, const struct panel *p, double value)
@@ -157,16 +156,13 @@ static void draw_grid_line(FILE *out, const struct panel *p, double value)
 
 static void draw_scale(FILE *out, const struct panel *p)
 {
-	double step = p->logarithmic ? 10 : step_for(p->high, 4);
-	double value = p->low;
+	int i;
 
-	while (value <= p->high * 1.001) {
-		draw_grid_line(out, p, value);
-		value = p->logarithmic ? value * step : value + step;
-	}
+	for (i = 0; i <= p->steps; i++)
+		draw_grid_line(out, p,
+		               p->logarithmic ? p->low * pow(10, i)
+		                              : p->high / p->steps * i);
 }
-
-/* -------- panels */
 
 /* A gap where there is no value; a value between two gaps is a dot. */
 static void draw_line(FILE *out, const struct timeline *t,
@@ -194,7 +190,11 @@ static void draw_panel(FILE *out, const struct timeline *t, struct panel *p)
 {
 	int lane;
 
-	set_scale(t, p);
+	find_range(t, p);
+	if (p->logarithmic)
+		set_decades(p);
+	else
+		set_steps(p);
 	fprintf(out, "<text class='title' x='%.0f' y='%.1f'>%s</text>\n", LEFT,
 	        p->top - 10, p->title);
 	draw_scale(out, p);
@@ -212,8 +212,6 @@ static void draw_demand(FILE *out, const struct panel *p)
 	        "<text class='beside' x='%.0f' y='%.1f'>%d callers/s</text>\n",
 	        LEFT, y, WIDTH - RIGHT, WIDTH - RIGHT - 6, y + 17, CALLS_PER_S);
 }
-
-/* -------- strips */
 
 static void draw_state(FILE *out, const struct timeline *t, double top,
                        int state, int from, int to)
@@ -251,7 +249,7 @@ static void draw_legend(FILE *out, double y)
 
 static void draw_breaker(FILE *out, const struct timeline *t, double top)
 {
-	const struct sample *s = t->sample[LANES - 1];
+	const struct sample *s = t->sample[WITH];
 	int from = 0, tick;
 
 	fprintf(out,
@@ -299,8 +297,6 @@ static void draw_recovery(FILE *out, const struct story *story, double top)
 	}
 }
 
-/* -------- what is behind it all */
-
 static void draw_phases(FILE *out, const struct timeline *t, double bottom)
 {
 	int i;
@@ -322,7 +318,7 @@ static void draw_phases(FILE *out, const struct timeline *t, double bottom)
 static void draw_time(FILE *out, const struct timeline *t, double bottom)
 {
 	double length = seconds(t->plot->lasts);
-	double step = step_for(length, 12), at;
+	double step = step_for(length, TIMES_MAX), at;
 
 	for (at = 0; at <= length * 1.001; at += step)
 		fprintf(out,
@@ -349,15 +345,17 @@ static void draw_head(FILE *out, const struct timeline *t, double height)
 	fprintf(out, ". The table below has the figures.</desc>\n");
 }
 
-#define PANEL(title, value, logarithmic) { title, value, logarithmic, 0, 0, 0 }
-
 void chart_write(FILE *out, const struct story *story)
 {
 	struct panel panels[] = {
-		PANEL("Answers per second", answers, 0),
-		PANEL("Latency of an answer, median", latency, 1),
-		PANEL("Attempts sent to the upstream per second", attempts, 0),
-		PANEL("Callers waiting or being served", waiting, 0),
+		{ .title = "Answers per second", .value = answers },
+		{ .title = "Latency of an answer, median",
+		  .value = latency,
+		  .logarithmic = 1 },
+		{ .title = "Attempts sent to the upstream per second",
+		  .value = attempts },
+		{ .title = "Callers waiting or being served",
+		  .value = waiting },
 	};
 	const struct timeline *t = story->timeline;
 	const int n = sizeof(panels) / sizeof(panels[0]);
@@ -374,7 +372,7 @@ void chart_write(FILE *out, const struct story *story)
 	}
 	draw_demand(out, &panels[0]);
 	draw_breaker(out, t, breaker);
-	if (story->summary[0].healed)
+	if (story->summary[WITH].healed)
 		draw_recovery(out, story, recovery);
 	draw_time(out, t, bottom);
 	fprintf(out, "</svg>\n");

@@ -9,7 +9,9 @@
 #include <pipemaze.h>
 #include <pipemaze/sim.h>
 
-#define LANES 2
+/* The lanes. */
+enum { WITHOUT, WITH, LANES };
+
 #define CALLS_PER_S 120  /* come to each lane, whatever becomes of them */
 #define WORKERS 32       /* threads of each lane that make them */
 #define SERVES_AT_ONCE 8 /* requests that each upstream has hands for */

@@ -9,8 +9,6 @@
 
 #include "http.h"
 
-/* -------- what a worker does */
-
 /* One attempt, the same for both lanes. */
 static pmz_outcome attempt(pmz_ns due, void *ctx)
 {
@@ -48,8 +46,6 @@ enum ending lane_call_through_pipe(struct errand *errand)
 		return ANSWERED;
 	return errand->attempts ? FAILED : REFUSED;
 }
-
-/* -------- callers and workers */
 
 /* The one who came first, or NULL when the lane is to stop. */
 static struct caller *next_caller(struct lane *lane)
@@ -150,8 +146,6 @@ void lane_free(struct lane *lane)
 	pthread_mutex_destroy(&lane->lock);
 	free(lane->caller);
 }
-
-/* -------- looking at it */
 
 #define LATENCIES_MAX 1024 /* that a median is made from */
 

@@ -58,8 +58,6 @@
 
 #define GRACE PMZ_S(2) /* for callers who are there when the demo ends */
 
-enum { WITHOUT, WITH };
-
 struct demo {
 	struct plot plot;
 	struct upstream *upstream[LANES];
@@ -94,8 +92,6 @@ static void heed_signals(void)
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 }
-
-/* -------- before */
 
 /* As long as the script says, unless told otherwise. */
 static pmz_ns length_wanted(pmz_ns written)
@@ -210,8 +206,6 @@ static int prepare(struct demo *demo, const char *script)
 	return 0;
 }
 
-/* -------- the outage */
-
 static unsigned callers_of(const struct demo *demo)
 {
 	return (unsigned)(demo->plot.lasts * CALLS_PER_S / PMZ_S(1));
@@ -299,8 +293,6 @@ static void close_lanes(struct demo *demo)
 		lane_join(&demo->lane[i]);
 }
 
-/* -------- after */
-
 static int print_table(struct canvas *c, const struct summary_row *rows,
                        const char *note)
 {
@@ -309,10 +301,10 @@ static int print_table(struct canvas *c, const struct summary_row *rows,
 	canvas_begin(c);
 	canvas_line(c);
 	canvas_paint(c, STRONG);
-	canvas_putf(c, " %-34s%14s%14s", "", "WITHOUT", "WITH");
+	canvas_putf(c, " %-28s%16s%16s", "", "WITHOUT", "WITH");
 	canvas_line(c);
 	for (i = 0; i < SUMMARY_ROWS; i++) {
-		canvas_putf(c, " %-34s%14s%14s", rows[i].label,
+		canvas_putf(c, " %-28s%16s%16s", rows[i].label,
 		            rows[i].cell[WITHOUT], rows[i].cell[WITH]);
 		canvas_line(c);
 	}

@@ -47,8 +47,7 @@ static void write_intro(FILE *out, const struct story *story)
 	        "<p>Within %.0f seconds a real HTTP server is ",
 	        seconds(t->plot->lasts));
 	for (i = 0; i < n; i++)
-		fprintf(out, "%s%s", t->plot->phase[i].name,
-		        between(i, n));
+		fprintf(out, "%s%s", t->plot->phase[i].name, between(i, n));
 	fprintf(out,
 	        ". Two services call it, each its own copy, so that "
 	        "neither suffers from the other. To both come the same %d "
@@ -65,7 +64,7 @@ static void write_card(FILE *out, const struct summary_row *row,
 	        "<div><dt>without</dt><dd class='lane0'>%s</dd></div>"
 	        "<div><dt>with</dt><dd class='lane1'>%s</dd></div>"
 	        "</dl></div>\n",
-	        label, row->cell[0], row->cell[1]);
+	        label, row->cell[WITHOUT], row->cell[WITH]);
 }
 
 static void write_cards(FILE *out, const struct summary_row *rows)

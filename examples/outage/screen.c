@@ -25,11 +25,8 @@
 #define FASTEST 0.010
 #define DECADES 3
 
-/* -------- what is drawn */
-
 /* The part of the demo that one column stands for. */
 struct column {
-	int known; /* it has come */
 	double seconds;
 	struct sample s;
 };
@@ -63,7 +60,6 @@ static void chart_of(const struct screen *s, int lane, struct chart *chart)
 			to++;
 		if (to > t->ticks && from < t->ticks)
 			to = t->ticks;
-		column->known = to <= t->ticks;
 		column->seconds = (to - from) * seconds(TICK);
 		column->s = timeline_span(t, lane, from, to);
 	}
@@ -79,8 +75,6 @@ static struct sample just_now(const struct screen *s, int lane)
 	now.breaker = timeline_span(t, lane, t->ticks - 1, t->ticks).breaker;
 	return now;
 }
-
-/* -------- sparklines */
 
 static double answers_of(const struct column *column)
 {
@@ -169,8 +163,6 @@ static void put_latency(struct canvas *c, const struct chart *chart, int line)
 	}
 	canvas_paint(c, PLAIN);
 }
-
-/* -------- the lines of a lane */
 
 static void label(struct canvas *c, const char *text)
 {
@@ -283,8 +275,6 @@ static void draw_lane(struct screen *s, int lane, const struct chart *chart,
 	canvas_line(c);
 }
 
-/* -------- the frame around the lanes */
-
 static enum paint paint_of_phase(const struct phase *phase)
 {
 	if (!phase->sick)
@@ -392,8 +382,6 @@ static int draw(struct screen *s)
 	draw_pipe(s);
 	return canvas_end(&s->canvas);
 }
-
-/* -------- without a terminal */
 
 static void tell_lane(struct screen *s, int lane)
 {

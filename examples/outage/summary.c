@@ -104,8 +104,6 @@ void summary_of(const struct lane *lane, struct summary *out)
 	find_percentiles(lane, out);
 }
 
-/* -------- as words */
-
 #define TEXT(x) #x
 #define TEXT_OF(x) TEXT(x)
 

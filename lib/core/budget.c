@@ -4,9 +4,8 @@
  * Deposits are the events of a window of ttl_ns and withdrawals its marks, so
  * both are forgotten after the same time, and a withdrawal is one compare-and-
  * swap of the word that holds them all: it is exact. The window's start is read
- * before that word, which then can only be later; deposits and withdrawals that
- * were forgotten in between have left the difference too small, never too large,
- * as a withdrawal leaves with the deposits of its time.
+ * before that word, which then is not older. A refund takes the last withdrawal
+ * back, from the total and from the starts of the buckets since.
  *
  * Beside it stands the floor: so many in each second of the caller's clock, in a
  * word that names the second and what was taken in it. It is asked first, as
@@ -170,8 +169,7 @@ static int take_floor(pmz_budget *b, pmz_ns now)
 	return 1;
 }
 
-/* Those in the window. A withdrawal from before it whose refund is in it has
- * taken one too many off: it makes no credit. */
+/* Those in the window: none while a refund is under way that goes below. */
 static uint64_t withdrawn(uint64_t held)
 {
 	int32_t net = (int32_t)held;
@@ -206,6 +204,29 @@ int pmz_budget_withdraw(pmz_budget *b, pmz_ns now)
 	                                                  PMZ_REFUSED_BUDGET;
 }
 
+/* No bucket may begin with more withdrawals than there are: those that do had
+ * theirs before, and the one put back was the last of these. A start that was
+ * read before the refund and is written after this look is left one too high,
+ * and may let one retry through too many. */
+static void lower_starts(pmz_budget *b)
+{
+	uint64_t head, total, start;
+	int i;
+
+	do {
+		head = pmz__load(&b->calls.head, PMZ__ACQUIRE);
+		for (i = 0; i < PMZ__SLOTS; i++) {
+			pmz__a64 *word = &b->calls.start[i];
+
+			start = pmz__load(word, PMZ__ACQUIRE);
+			total = pmz__load(&b->calls.total, PMZ__RELAXED);
+			if ((int32_t)(total - start) < 0)
+				pmz__cas(word, &start, start - PMZ__MARKED,
+				         PMZ__RELEASE);
+		}
+	} while (pmz__load(&b->calls.head, PMZ__RELAXED) != head);
+}
+
 /* A withdrawal that the window has forgotten is not there to be put back. */
 static int give_share_back(pmz_budget *b)
 {
@@ -220,6 +241,7 @@ static int give_share_back(pmz_budget *b)
 			return 0;
 	} while (!pmz__cas(&b->calls.total, &total, total - PMZ__MARKED,
 	                   PMZ__RELAXED));
+	lower_starts(b);
 	return 1;
 }
 

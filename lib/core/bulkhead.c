@@ -2,15 +2,10 @@
  * bulkhead.c - a count that never passes its limit.
  *
  * One word has all that admission depends on, and what is counted with it:
- * admitted << 32 | generation << 24 | in use. Entering is a compare-and-swap, so
- * the limit is exact. The limit and the generation are read by all and seldom
- * written, so they stand on another line, where a look at them costs nothing.
- *
- * Leaving is one subtraction, which two threads do twice as fast as two swaps.
- * What it finds may be wrong in two ways, and is put back then. No call inside
- * (a permit settled twice): until it is put back the word reads as full, so
- * nobody enters. Another generation (a reset after the look): one more may enter
- * in that moment, of calls that the reset has just stopped counting.
+ * admitted << 32 | generation << 24 | in use. Entering and leaving are one
+ * compare-and-swap each, so the limit is exact, nothing goes below 0, and a
+ * permit from before a reset cannot leave. The limit is read by all and seldom
+ * written, so it stands on another line.
  */
 #include "core/bulkhead.h"
 
@@ -35,8 +30,7 @@ struct pmz_bulkhead {
 	pmz__a64 identity;
 	pmz__a64 limit;
 	pmz__a64 in_use_max;
-	pmz__a64 generation; /* as in the word, or the one before */
-	uint64_t spare[4];
+	uint64_t spare[5];
 
 	pmz__a64 word;
 	pmz__a64 laps; /* of the word's count of the admitted */
@@ -130,6 +124,7 @@ int pmz_bulkhead_acquire(pmz_bulkhead *h, pmz_ns now, pmz_permit *permit)
 	PMZ__ASSERT(h && permit);
 	(void)now;
 	limit = pmz__load(&h->limit, PMZ__RELAXED) & IN_USE_MASK;
+	pmz__will_write(&h->word);
 	word = pmz__load(&h->word, PMZ__RELAXED);
 	/* Acquire: pairs with the release in pmz_bulkhead_settle(), as for any
 	 * semaphore. */
@@ -154,27 +149,10 @@ static int nothing_to_give(pmz_bulkhead *h)
 	return PMZ_E_STATE;
 }
 
-static int may_leave(uint64_t word, uint64_t generation)
-{
-	return word & IN_USE_MASK && (word & GENERATION_MASK) == generation;
-}
-
-/* While a reset is under way, or after one. */
-static int leave_carefully(pmz_bulkhead *h, uint64_t generation)
-{
-	uint64_t word = pmz__load(&h->word, PMZ__RELAXED);
-
-	do {
-		if (!may_leave(word, generation))
-			return nothing_to_give(h);
-	} while (!pmz__cas(&h->word, &word, word - 1, PMZ__RELEASE));
-	return PMZ_OK;
-}
-
 int pmz_bulkhead_settle(pmz_bulkhead *h, pmz_permit *permit, pmz_outcome how,
                         pmz_ns now)
 {
-	uint64_t generation;
+	uint64_t word, generation;
 
 	PMZ__ASSERT(h && permit);
 	(void)how;
@@ -183,15 +161,15 @@ int pmz_bulkhead_settle(pmz_bulkhead *h, pmz_permit *permit, pmz_outcome how,
 		return nothing_to_give(h);
 	generation = permit->opaque[1];
 	permit->opaque[0] = permit->opaque[1] = 0;
-	if (PMZ__UNLIKELY(pmz__load(&h->generation, PMZ__RELAXED) !=
-	                  generation))
-		return leave_carefully(h, generation);
+	pmz__will_write(&h->word);
+	word = pmz__load(&h->word, PMZ__RELAXED);
 	/* Release: pairs with the acquire in pmz_bulkhead_acquire(). */
-	if (PMZ__LIKELY(may_leave(pmz__sub(&h->word, 1, PMZ__RELEASE),
-	                          generation)))
-		return PMZ_OK;
-	pmz__add(&h->word, 1, PMZ__RELAXED);
-	return nothing_to_give(h);
+	do {
+		if (PMZ__UNLIKELY(!(word & IN_USE_MASK) ||
+		                  (word & GENERATION_MASK) != generation))
+			return nothing_to_give(h);
+	} while (!pmz__cas(&h->word, &word, word - 1, PMZ__RELEASE));
+	return PMZ_OK;
 }
 
 int pmz_bulkhead_resize(pmz_bulkhead *h, uint32_t limit)
@@ -214,7 +192,6 @@ void pmz_bulkhead_reset(pmz_bulkhead *h)
 		next |= (word + ((uint64_t)1 << GENERATION_SHIFT)) &
 		        GENERATION_MASK;
 	} while (!pmz__cas(&h->word, &word, next, PMZ__ACQ_REL));
-	pmz__store(&h->generation, next & GENERATION_MASK, PMZ__RELAXED);
 }
 
 int pmz_bulkhead_read(const pmz_bulkhead *h, pmz_bulkhead_stats *out)

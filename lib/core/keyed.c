@@ -1,25 +1,26 @@
 /*
  * keyed.c - one token bucket per key, in a table that never grows.
  *
- * A key is known by its tag, the SipHash-1-3 of its bytes, which names two sets
- * of 32 entries; it has one entry {tag, tat} in one of them. An entry whose tat
- * has passed has its whole burst left, as has a key never seen: it is absent,
- * and may be claimed for another. To take from a key that is there is the swap
- * of bucket.c on its tat. A new key waits for its turn at its first set, since
- * two threads that both found none would make two buckets; it looks again, swaps
- * the tat of a free entry for CLAIMED, which makes that entry its own, and
- * writes first the tag and then the tat. So who reads a tat, and after it the
- * tag that it wants, steps from that key's tat, or its swap fails: takes only
- * raise a tat, so an entry has none twice. After a refund it may, by an owner
- * between, hence one more look at the tag after the swap. What is evicted leaves
- * its tat behind in its set's floor, from which new keys start: a past instant,
- * unless the clock went back, and then to forget a bucket is not to refill it.
- * A turn that does not end is taken away: its holder died, or stayed in the
- * parent at a fork(). One that was merely slow learns of it before it writes.
- * If it slept just after that look, there may be two entries of its key, and
- * one take too many granted. No entry ever has two owners, since the swap that
- * claims it has one winner, whoever holds turns; one left CLAIMED by the dead
- * stays so, and is nobody's.
+ * A key is its tag, the SipHash-1-3 of its bytes, which names two sets of 32
+ * entries {tag, tat}; it has its entry in one of them. An entry whose tat
+ * has passed has its whole burst left, as has a key never seen: it is
+ * absent, and may be claimed for another. To take from a key that is there
+ * is the swap of bucket.c on its tat. A new key waits for its turn at its
+ * first set, since two threads that both found none would make two buckets;
+ * it looks again, swaps the tat of a free entry for CLAIMED, so that the
+ * entry is its own, and writes the tag and then the tat. So who reads a tat,
+ * and after it the tag it looks for, steps from a tat of that key, and if
+ * the entry has gone to another since then the swap fails: tats only rise,
+ * from owner to owner too. Refunds lower them, hence one more look at the
+ * tag after the swap. An evicted tat is left behind in the floor of its set,
+ * and new keys start from the floors of their sets: an instant long past,
+ * unless the clock goes back, and then to forget a bucket is not to refill
+ * it. A turn that does not end is taken away: its holder died, or is missing
+ * since a fork(). One that is merely slow learns it before it writes; one
+ * that sleeps just after that look may leave its key with two entries, and
+ * one take too many granted. No entry ever has two owners, for the swap that
+ * claims it has one winner, whoever holds the turn. One left CLAIMED by the
+ * dead stays so, and is nobody's.
  */
 #include <pipemaze/bucket.h>
 
@@ -40,19 +41,20 @@
 #define STRIPES_MAX 64
 #define KEYS_PER_STRIPE 1024
 
-/* A set with fewer places than this shares new keys with the other. The less,
- * the more keys are found in their first set; from 4 on the table is 98 % full
- * when the first key finds no place, with 2 it is 95 %. */
+/* A set with fewer places than this shares its new keys with the other. With 8,
+ * 3 % of keys_max keys are not in their first set, and the first one without a
+ * place comes when a large table is 92 % full; with 4 it is 1 and 87 %, and if
+ * all were shared, 33 and 94 %. */
 #define PLACES_LOW 8
 
-/* How long one turn may last: some 20 ms, where it needs some 200 ns. */
+/* How long one turn may last: 20 to 60 ms, where it needs some 200 ns. */
 #define TURN_PAUSES (1u << 20)
 
 /* How often one call looks for its key: each time that it must look again,
  * another thread got on. */
 #define LOOKS_MAX (1u << 16)
 
-/* As a tat: this entry is being claimed. pmz__bucket_step() never gets there. */
+/* As a tat: this entry is being claimed. No step ever gets there. */
 #define CLAIMED UINT64_MAX
 #define NO_TAG 0
 
@@ -109,7 +111,8 @@ static uint64_t tag_of(const pmz_keyed *k, const void *key, size_t len)
 	return tag == NO_TAG ? 1 : tag;
 }
 
-static visit visit_of(const pmz_rate *rate, uint64_t tag, uint64_t n, pmz_ns now)
+static visit visit_of(const pmz_rate *rate, uint64_t tag, uint64_t n,
+                      pmz_ns now)
 {
 	visit v;
 
@@ -134,7 +137,7 @@ static uint64_t second_set(const pmz_keyed *k, uint64_t tag)
 	return k->sets == 1 ? 0 : other + (other >= first_set(k, tag));
 }
 
-/* The line at which the search in a set begins, or one of the lines after it. */
+/* The line where the search in a set begins, or one of those after it. */
 static entry *line_at(const pmz_keyed *k, uint64_t set, uint64_t tag,
                       uint64_t step)
 {
@@ -150,9 +153,11 @@ static entry *find_in_line(entry *line, uint64_t tag)
 
 	/* Acquire, both: pairs with the swap and the stores in claim(), so
 	 * that who misses an evicted key here sees the floor that it left. */
-	for (i = 0; i < LINE_SIZE; i++)
-		found |= (uint32_t)(pmz__load(&line[i].tag, PMZ__ACQUIRE) == tag)
-		         << i;
+	for (i = 0; i < LINE_SIZE; i++) {
+		uint32_t same = pmz__load(&line[i].tag, PMZ__ACQUIRE) == tag;
+
+		found |= same << i;
+	}
 	for (; found; found &= found - 1) {
 		entry *e = &line[__builtin_ctz(found)];
 
@@ -187,7 +192,7 @@ static entry *find(const pmz_keyed *k, uint64_t tag)
 /* CLAIMED if the entry is no longer this key's. */
 static uint64_t tat_of(const entry *e, uint64_t tag)
 {
-	/* Acquire: pairs with the last store in claim(). */
+	/* Acquire: pairs with the last store in claim(), for the tag. */
 	uint64_t tat = pmz__load(&e->tat, PMZ__ACQUIRE);
 
 	return pmz__load(&e->tag, PMZ__RELAXED) == tag ? tat : CLAIMED;
@@ -209,7 +214,8 @@ static int moved(entry *e, uint64_t tag, uint64_t from, uint64_t to)
 	return 0;
 }
 
-/* Where a key starts that has no entry. */
+/* Where a key starts that has no entry. Relaxed: find() has acquired what could
+ * have raised the floors on its behalf. */
 static uint64_t floor_of(const pmz_keyed *k, uint64_t tag)
 {
 	const gate *first = &k->gates[first_set(k, tag)];
@@ -219,6 +225,7 @@ static uint64_t floor_of(const pmz_keyed *k, uint64_t tag)
 	                pmz__load(&second->floor, PMZ__RELAXED));
 }
 
+/* Relaxed: the swap in claim() publishes it. */
 static void raise_floor(gate *g, uint64_t tat)
 {
 	uint64_t floor = pmz__load(&g->floor, PMZ__RELAXED);
@@ -254,6 +261,7 @@ static void leave(gate *g, uint64_t turn)
 	(void)pmz__cas(&g->turn, &turn, turn + 1, PMZ__RELEASE);
 }
 
+/* Relaxed: a hint, the swap in claim() decides. */
 static room room_in(const pmz_keyed *k, uint64_t set, const visit *v)
 {
 	room r = { 0, 0, NULL, 0, CLAIMED };
@@ -299,15 +307,15 @@ static int claim(const pmz_keyed *k, room r, uint64_t tag, uint64_t tat,
 	int lasts;
 
 	raise_floor(&k->gates[r.set], r.tat);
-	/* Release: pairs with find_in(), for the floor. Acquire: pairs with
-	 * the stores below by the owner before, for what it saw. */
+	/* Release: pairs with find_in_line(), for the floor. Acquire: pairs
+	 * with the last store below, for the floors that its owner saw. */
 	if (!pmz__cas(&r.first->tat, &r.tat, CLAIMED, PMZ__ACQ_REL))
 		return 0;
 	lasts = pmz__load(&g->turn, PMZ__RELAXED) == turn;
-	/* The owner before is not put back: it may have an entry elsewhere. */
+	/* Release, both: pairs with find_in_line(), tat_of(), moved(). The key
+	 * that was here is not put back: it may by now be elsewhere. */
 	pmz__store(&r.first->tag, lasts ? tag : NO_TAG, PMZ__RELEASE);
-	/* Release, both: pairs with find_in(), tat_of() and moved(). */
-	pmz__store(&r.first->tat, lasts ? tat : 0, PMZ__RELEASE);
+	pmz__store(&r.first->tat, lasts ? tat : r.tat, PMZ__RELEASE);
 	return lasts;
 }
 
@@ -387,8 +395,6 @@ int pmz_keyed_take(pmz_keyed *k, const pmz_rate *rate, const void *key,
 	int status = n ? LOOK_AGAIN : PMZ_OK;
 	uint32_t looks;
 
-	if (n > v.rate.burst)
-		status = PMZ_REFUSED_RATE;
 	for (looks = LOOKS_MAX; status == LOOK_AGAIN && looks; looks--) {
 		entry *e = find(k, v.tag);
 
@@ -475,10 +481,10 @@ int pmz_keyed_read(const pmz_keyed *k, pmz_ns now, pmz_keyed_stats *out)
 /* A power of two. */
 static uint32_t stripes_for(uint64_t keys_max)
 {
-	uint32_t stripes = 1;
+	uint32_t stripes = STRIPES_MAX;
 
-	while (stripes < STRIPES_MAX && keys_max >= 2 * stripes * KEYS_PER_STRIPE)
-		stripes *= 2;
+	while (stripes > 1 && stripes * KEYS_PER_STRIPE > keys_max)
+		stripes /= 2;
 	return stripes;
 }
 
@@ -487,13 +493,14 @@ static uint32_t stripes_for(uint64_t keys_max)
 static uint64_t sets_for(uint64_t keys_max)
 {
 	const uint64_t set = SET_SIZE * sizeof(entry) + sizeof(gate);
+	const uint64_t overhead =
+		sizeof(pmz_keyed) + stripes_for(keys_max) * sizeof(stripe);
 	uint64_t budget = keys_max * BYTES_PER_KEY;
 
 	if (keys_max <= SET_SIZE)
 		return 1;
 	budget -= budget % PMZ__CACHE_LINE; /* pmz__alloc() rounds up */
-	budget = pmz__sat_sub(budget, sizeof(pmz_keyed) + stripes_for(keys_max) *
-	                                                  sizeof(stripe));
+	budget = pmz__sat_sub(budget, overhead);
 	return pmz__max(budget / set,
 	                (keys_max * 5 / 4 + SET_SIZE - 1) / SET_SIZE);
 }
