@@ -37,6 +37,9 @@ OWN_CPPFLAGS = -Iinclude -Ilib -D_GNU_SOURCE
 OWN_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -pthread $(WARN) $(EXTRA)
 COMPILE = $(CC) $(OWN_CPPFLAGS) $(CPPFLAGS) $(OWN_CFLAGS) $(CFLAGS) -MMD -MP
 
+# V=1 shows the commands.
+say = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$1' '$@'; )
+
 .PHONY: all install uninstall deps deps-all demo check check-all asan tsan \
 	bench dist clean FORCE
 .DEFAULT_GOAL := all
@@ -49,23 +52,23 @@ all: $B/libpipemaze.a $B/libpipemaze.so $B/pipemaze.pc
 
 $B/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(call say,CC)$(COMPILE) -c -o $@ $<
 
 $B/libpipemaze.a: $(OBJECTS) $B/versions-agree
 	@rm -f $@
-	$(AR) rcs $@ $(OBJECTS)
+	$(call say,AR)$(AR) rcs $@ $(OBJECTS)
 
 $(LIBRARY): $(OBJECTS) lib/pipemaze.map $B/versions-agree
-	$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,lib/pipemaze.map \
+	$(call say,LD)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,lib/pipemaze.map \
 		-Wl,-z,defs -Wl,-Bsymbolic-functions $(EXTRA) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) -pthread
 
 $B/libpipemaze.so: $(LIBRARY)
-	ln -sf $(notdir $(LIBRARY)) $B/$(SONAME)
-	ln -sf $(SONAME) $@
+	@ln -sf $(notdir $(LIBRARY)) $B/$(SONAME)
+	@ln -sf $(SONAME) $@
 
 # Always made anew: prefix may be another one now.
 $B/pipemaze.pc: pkgconfig/pipemaze.pc.in $B/versions-agree FORCE
-	sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(exec_prefix)|' \
+	@sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(exec_prefix)|' \
 	    -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
 	    -e 's|@VERSION@|$(VERSION)|' $< > $@
 
@@ -127,7 +130,7 @@ EXAMPLE_FOLDERS := $(notdir $(patsubst %/,%,$(dir $(wildcard examples/*/*.c))))
 $(KIT): OWN_CPPFLAGS += -Itests/kit
 $(TESTS): $B/%: %.c $(KIT) $B/libpipemaze.a
 	@mkdir -p $(@D)
-	$(COMPILE) -Itests/kit -o $@ $< $(KIT) $B/libpipemaze.a $(LDFLAGS) \
+	$(call say,CC)$(COMPILE) -Itests/kit -o $@ $< $(KIT) $B/libpipemaze.a $(LDFLAGS) \
 		-lcmocka $$(pkg-config --libs check) -pthread -lm
 
 # Examples see what a user sees: the public headers and the .so. One is a file,
@@ -138,13 +141,13 @@ EXAMPLE_LINK = $(LDFLAGS) -L$B -Wl,-rpath,$(abspath $B) -lpipemaze -lm
 
 $(EXAMPLES): $B/%: %.c $B/libpipemaze.so
 	@mkdir -p $(@D)
-	$(EXAMPLE_COMPILE) -o $@ $< $(EXAMPLE_LINK)
+	$(call say,CC)$(EXAMPLE_COMPILE) -o $@ $< $(EXAMPLE_LINK)
 
 define EXAMPLE_FOLDER
 EXAMPLES += $B/examples/$1/$1
 $B/examples/$1/$1: $(wildcard examples/$1/*.[ch]) $B/libpipemaze.so
 	@mkdir -p $$(@D)
-	$$(EXAMPLE_COMPILE) -o $$@ $$(filter %.c,$$^) $$(EXAMPLE_LINK)
+	$$(call say,CC)$$(EXAMPLE_COMPILE) -o $$@ $$(filter %.c,$$^) $$(EXAMPLE_LINK)
 endef
 $(foreach name,$(sort $(EXAMPLE_FOLDERS)),$(eval $(call EXAMPLE_FOLDER,$(name))))
 
@@ -161,8 +164,8 @@ run-examples: all $(EXAMPLES)
 BENCH := $B/tests/bench/bench
 $(BENCH): $(wildcard tests/bench/*.[ch]) $B/libpipemaze.so
 	@mkdir -p $(@D)
-	$(CC) -Iinclude $(CPPFLAGS) -D_GNU_SOURCE -std=c11 -pthread $(WARN) $(CFLAGS) \
-		-o $@ $(wildcard tests/bench/*.c) $(LDFLAGS) \
+	$(call say,CC)$(CC) -Iinclude $(CPPFLAGS) -D_GNU_SOURCE -std=c11 -pthread \
+		$(WARN) $(CFLAGS) -o $@ $(wildcard tests/bench/*.c) $(LDFLAGS) \
 		-L$B -Wl,-rpath,$(abspath $B) -lpipemaze
 
 bench: $(BENCH)

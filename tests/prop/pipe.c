@@ -243,11 +243,13 @@ static void settle(struct world *w, struct caller *c)
 
 static void resume(struct world *w, struct caller *c)
 {
+	int is_early = w->now < pmz_call_due(&c->call);
 	pmz_step next = pmz_call_resume(&c->call, w->now);
 
-	if (next == PMZ_WAIT && w->now < pmz_call_due(&c->call))
-		return; /* too early, or a guard makes it wait on */
-	note(w, c, next, 0);
+	if (is_early)
+		must_be(next, PMZ_WAIT);
+	else if (next != PMZ_WAIT) /* or a guard makes it wait on */
+		note(w, c, next, 0);
 }
 
 static void cancel(struct world *w, struct caller *c)

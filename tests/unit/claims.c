@@ -528,8 +528,10 @@ static void a_waiter_that_times_out_loses_no_slot(void **state)
 		              PMZ_OK);
 		expect_step(pmz_call_begin(&waiter, t.pipe, NULL, now),
 		            PMZ_WAIT);
-		while (pmz_call_resume(&waiter, now) == PMZ_WAIT)
+		while (pmz_call_resume(&waiter, now) == PMZ_WAIT) {
 			now = pmz_call_due(&waiter);
+			assert_true(now < BOOT + PMZ_S(10));
+		}
 		expect_status(pmz_call_status(&waiter), PMZ_REFUSED_FULL);
 		pmz_bulkhead_settle(t.bulkhead, &holder, PMZ_SUCCESS, now);
 		assert_true(fits_in(1));

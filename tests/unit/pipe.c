@@ -246,8 +246,10 @@ static void expect_end(int status)
 static int run(pmz_outcome how)
 {
 	pmz_step step = begin();
+	int steps = 0;
 
 	while (step != PMZ_DONE) {
+		assert_true(++steps < 1000);
 		if (step == PMZ_WAIT)
 			t.now = due();
 		step = step == PMZ_TRY ? settle(how) : resume();
@@ -962,12 +964,12 @@ static void a_full_bulkhead_is_asked_again_until_the_wait_ends(void **state)
 		last = t.now;
 		expect_between(due(), t.now + 1, t.now + PMZ_MS(100));
 		t.now = due();
-		asked++;
+		assert_true(++asked <= 400);
 	} while (resume() == PMZ_WAIT);
 	expect_end(PMZ_REFUSED_FULL);
 	assert_int_equal(t.now, BOOT + PMZ_S(2));
 	assert_true(last < t.now);
-	expect_between((uint64_t)asked, 20, 400);
+	assert_true(asked >= 20);
 	assert_int_equal(due(), PMZ_NEVER);
 }
 
