@@ -17,20 +17,20 @@
 #define TRIES_MAX 3
 #define FACTOR_PCT 200
 
-static int check(const pmz__tries *t, pmz_why *why)
+static int check(const pmz_backoff_rule *r, pmz_why *why)
 {
-	if (t->jitter > PMZ_JITTER_NONE)
+	if (r->jitter > PMZ_JITTER_NONE)
 		return pmz__bad(why, "jitter", "jitter is %u, not a pmz_jitter",
-		                (unsigned)t->jitter);
-	if (t->base_ns > t->max_ns)
+		                (unsigned)r->jitter);
+	if (r->base_ns > r->max_ns)
 		return pmz__bad(why, "base_ns", "base_ns is above max_ns");
-	if (t->floor_ns > t->max_ns)
+	if (r->floor_ns > r->max_ns)
 		return pmz__bad(why, "floor_ns", "floor_ns is above max_ns");
-	if (t->factor_pct < PMZ__FACTOR_PCT_MIN ||
-	    t->factor_pct > PMZ__FACTOR_PCT_MAX)
+	if (r->factor_pct < PMZ__FACTOR_PCT_MIN ||
+	    r->factor_pct > PMZ__FACTOR_PCT_MAX)
 		return pmz__bad(why, "factor_pct",
 		                "factor_pct is %u, not %u..%u",
-		                (unsigned)t->factor_pct, PMZ__FACTOR_PCT_MIN,
+		                (unsigned)r->factor_pct, PMZ__FACTOR_PCT_MIN,
 		                PMZ__FACTOR_PCT_MAX);
 	return PMZ_OK;
 }
@@ -42,16 +42,20 @@ int pmz__tries_read(pmz__tries *out, const pmz_backoff_rule *rule, pmz_why *why)
 
 	if (status)
 		return status;
-	out->base_ns = pmz__or_ns(r.base_ns, PMZ__BACKOFF_BASE_NS);
-	out->max_ns = r.max_ns ? r.max_ns :
-	                         pmz__max(out->base_ns, PMZ__BACKOFF_MAX_NS);
+	r.base_ns = pmz__or_ns(r.base_ns, PMZ__BACKOFF_BASE_NS);
+	if (!r.max_ns)
+		r.max_ns = pmz__max(r.base_ns, PMZ__BACKOFF_MAX_NS);
+	r.factor_pct = pmz__or(r.factor_pct, FACTOR_PCT);
+	status = check(&r, why);
+	out->base_ns = r.base_ns;
+	out->max_ns = r.max_ns;
 	out->floor_ns = r.floor_ns;
 	out->attempt_min_ns = r.attempt_min_ns;
 	out->hint_max_ns = pmz__or_ns(r.hint_max_ns, HINT_MAX_NS);
 	out->tries_max = pmz__or(r.tries_max, TRIES_MAX);
-	out->factor_pct = pmz__or(r.factor_pct, FACTOR_PCT);
-	out->jitter = pmz__or(r.jitter, PMZ_JITTER_FULL);
-	return check(out, why);
+	out->factor_pct = (uint16_t)r.factor_pct;
+	out->jitter = (uint16_t)pmz__or(r.jitter, PMZ_JITTER_FULL);
+	return status;
 }
 
 void pmz__backoff_begin(pmz__backoff *b, pmz_ns deadline, uint64_t seed)
@@ -74,21 +78,14 @@ static pmz_ns draw(pmz__backoff *b, pmz_ns low, pmz_ns high)
 static void grow(const pmz__tries *r, pmz__row *row)
 {
 	pmz__wide product = pmz__mul(row->last, r->factor_pct);
-	uint64_t rest, parts;
+	uint64_t whole = PMZ_NEVER, rest = 0, parts;
 
-	if (!row->last) {
-		row->last = r->base_ns;
-		return;
-	}
-	row->last = product.high < 100 ? pmz__div(product, 100, &rest) :
-	                                 PMZ_NEVER;
-	if (row->last >= r->max_ns) {
-		row->last = r->max_ns;
-		return;
-	}
-	parts = ((rest << 32) + row->part * r->factor_pct) / 100;
-	row->part = (uint32_t)parts;
-	row->last += parts >> 32;
+	if (product.high < 100)
+		whole = pmz__div(product, 100, &rest);
+	parts = ((rest << 32) + (uint64_t)row->part * r->factor_pct) / 100;
+	whole = pmz__sat_add(whole, parts >> 32);
+	row->part = whole < r->max_ns ? (uint32_t)parts : 0;
+	row->last = row->last ? pmz__min(whole, r->max_ns) : r->base_ns;
 }
 
 static pmz_ns decorrelated(pmz__backoff *b, pmz__row *row)

@@ -21,9 +21,9 @@ typedef struct pmz__tries {
 	pmz_ns floor_ns;
 	pmz_ns attempt_min_ns;
 	pmz_ns hint_max_ns;
-	uint64_t tries_max; /* PMZ_OFF: no bound */
-	uint64_t factor_pct;
-	uint64_t jitter;
+	uint32_t tries_max; /* PMZ_OFF: no bound */
+	uint16_t factor_pct;
+	uint16_t jitter;
 } pmz__tries;
 
 /* Waits that grow: the last one before jitter, or as drawn when decorrelated,

@@ -24,7 +24,6 @@ typedef struct call {
 	pmz_permit permit;
 	pmz_permit slot;
 	pmz__backoff backoff; /* its deadline is the call's */
-	uint64_t seed;        /* the asker's; 0: the pipe's next */
 	pmz_ns try_ns;
 	pmz_ns due;
 	pmz_ns wait_left; /* for guards */
@@ -79,8 +78,7 @@ static int has_time(const call *c, pmz_ns now)
 static void seed_once(call *c, pmz_ns now)
 {
 	if (!c->is_seeded)
-		c->backoff.random = c->seed ? c->seed :
-		                              pmz__pipe_seed(c->pipe, now);
+		c->backoff.random = pmz__pipe_seed(c->pipe, now);
 	c->is_seeded = 1;
 }
 
@@ -180,8 +178,6 @@ static void start(call *c, pmz_pipe *p)
 	c->asked_again.part = 0;
 	c->tokens = 1;
 	c->tries = 0;
-	c->seed = 0;
-	c->is_seeded = 0;
 }
 
 pmz_step pmz_call_begin(pmz_call *call_, pmz_pipe *p, const pmz_ask *ask,
@@ -189,6 +185,7 @@ pmz_step pmz_call_begin(pmz_call *call_, pmz_pipe *p, const pmz_ask *ask,
 {
 	call *c = call_of(call_);
 	pmz_ns total, deadline = PMZ_NEVER;
+	uint64_t seed = 0; /* the pipe's next, if it is needed */
 	pmz__guards g;
 	pmz_ask asked;
 
@@ -200,13 +197,14 @@ pmz_step pmz_call_begin(pmz_call *call_, pmz_pipe *p, const pmz_ask *ask,
 		if (status)
 			return finish(c, status, PMZ_NEVER);
 		c->tokens = asked.tokens ? asked.tokens : 1;
-		c->seed = asked.seed;
+		seed = asked.seed;
 		deadline = pmz__or_ns(asked.deadline, PMZ_NEVER);
 	}
 	pmz__rules_read(p, &g, &c->backoff.rule, &c->try_ns, &total,
 	                &c->wait_left);
 	pmz__backoff_begin(&c->backoff,
-	                   pmz__min(pmz__sat_add(now, total), deadline), 0);
+	                   pmz__min(pmz__sat_add(now, total), deadline), seed);
+	c->is_seeded = seed != 0;
 	return try_now(c, &g, now);
 }
 

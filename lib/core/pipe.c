@@ -53,9 +53,9 @@ static void put_in_force(pmz_pipe *p, const pmz__rules *r)
 	STORE(tries.floor_ns, r->tries.floor_ns);
 	STORE(tries.attempt_min_ns, r->tries.attempt_min_ns);
 	STORE(tries.hint_max_ns, r->tries.hint_max_ns);
-	STORE(tries.tries_max, r->tries.tries_max);
-	STORE(tries.factor_pct, r->tries.factor_pct);
-	STORE(tries.jitter, r->tries.jitter);
+	STORE(tries.form, (uint64_t)r->tries.tries_max << 32 |
+	                          (uint64_t)r->tries.factor_pct << 16 |
+	                          r->tries.jitter);
 	STORE(try_ns, r->try_ns);
 	STORE(total_ns, r->total_ns);
 	STORE(wait_max_ns, r->wait_max_ns);
@@ -386,14 +386,14 @@ int pmz_pipe_reload(pmz_pipe *p, const char *line, pmz_ns now, pmz_why *why)
 static void write_backoff(pmz_backoff_rule *out, const pmz__tries *tries)
 {
 	out->size = sizeof(*out);
-	out->jitter = (uint32_t)tries->jitter;
+	out->jitter = tries->jitter;
 	out->base_ns = tries->base_ns;
 	out->max_ns = tries->max_ns;
 	out->floor_ns = tries->floor_ns;
 	out->attempt_min_ns = tries->attempt_min_ns;
 	out->hint_max_ns = tries->hint_max_ns;
-	out->tries_max = (uint32_t)tries->tries_max;
-	out->factor_pct = (uint32_t)tries->factor_pct;
+	out->tries_max = tries->tries_max;
+	out->factor_pct = tries->factor_pct;
 }
 
 static pmz_ns or_none(pmz_ns span)

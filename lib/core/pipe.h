@@ -38,7 +38,8 @@ typedef struct pmz__rule_words {
 	} rate;
 	struct {
 		pmz__a64 base_ns, max_ns, floor_ns, attempt_min_ns;
-		pmz__a64 hint_max_ns, tries_max, factor_pct, jitter;
+		pmz__a64 hint_max_ns;
+		pmz__a64 form; /* tries_max << 32 | factor << 16 | jitter */
 	} tries;
 	pmz__a64 try_ns, total_ns, wait_max_ns;
 } pmz__rule_words;
@@ -74,14 +75,17 @@ static inline void pmz__read_guards(const pmz__rule_words *words,
 
 static inline void pmz__read_tries(const pmz__rule_words *words, pmz__tries *t)
 {
+	uint64_t form;
+
 	t->base_ns = PMZ__READ(words, tries.base_ns);
 	t->max_ns = PMZ__READ(words, tries.max_ns);
 	t->floor_ns = PMZ__READ(words, tries.floor_ns);
 	t->attempt_min_ns = PMZ__READ(words, tries.attempt_min_ns);
 	t->hint_max_ns = PMZ__READ(words, tries.hint_max_ns);
-	t->tries_max = PMZ__READ(words, tries.tries_max);
-	t->factor_pct = PMZ__READ(words, tries.factor_pct);
-	t->jitter = PMZ__READ(words, tries.jitter);
+	form = PMZ__READ(words, tries.form);
+	t->tries_max = (uint32_t)(form >> 32);
+	t->factor_pct = (uint16_t)(form >> 16);
+	t->jitter = (uint16_t)form;
 }
 
 static inline uint64_t pmz__turn(const pmz_pipe *p)

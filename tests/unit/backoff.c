@@ -449,6 +449,26 @@ static void a_base_of_a_ns_grows_too(void **state)
 	}
 }
 
+/* 1, 9.99, 99.8: the part of the second comes to 9 in the third. */
+static void no_wait_is_longer_than_the_longest(void **state)
+{
+	pmz_backoff_rule rule = plain();
+	pmz_ns max;
+
+	(void)state;
+	rule.base_ns = 1;
+	rule.factor_pct = 999;
+	for (max = 10; max < 100; max++) {
+		pmz_backoff b;
+
+		rule.max_ns = max;
+		b = start(&rule, 0, 1);
+		assert_int_equal(wait_after(&b, 0), 1);
+		expect_between(wait_after(&b, 0), 9, 10);
+		expect_between(wait_after(&b, 0), max < 99 ? max : 99, max);
+	}
+}
+
 static void waits_without_end_do_not_overflow(void **state)
 {
 	pmz_backoff_rule rule = plain();
@@ -594,6 +614,7 @@ int main(void)
 		cmocka_unit_test(a_factor_of_100_percent_does_not_grow),
 		cmocka_unit_test(a_factor_is_a_percentage_of_the_last_wait),
 		cmocka_unit_test(a_base_of_a_ns_grows_too),
+		cmocka_unit_test(no_wait_is_longer_than_the_longest),
 		cmocka_unit_test(waits_without_end_do_not_overflow),
 		cmocka_unit_test(a_hint_without_bound_does_not_overflow),
 		cmocka_unit_test(near_the_end_of_time_nothing_wraps),

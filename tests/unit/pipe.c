@@ -1216,6 +1216,43 @@ static void the_wrong_step_changes_nothing(void **state)
 	assert_int_equal(stats_of(t.bulkhead).over_releases, 0);
 }
 
+static void what_is_no_outcome_ends_the_call_and_decides_nothing(void **state)
+{
+	(void)state;
+	use_breaker();
+	use_bulkhead(1);
+	use_tries(3, PMZ_MS(100));
+	make();
+	expect_step(begin(), PMZ_TRY);
+	expect_step(settle((pmz_outcome)6), PMZ_DONE);
+	expect_end(PMZ_E_STATE);
+	assert_int_equal(in_use(), 0);
+	assert_int_equal(breaker_stats().ignored, 1);
+	expect_state(breaker_stats().state, PMZ_CLOSED);
+}
+
+static void an_ask_of_a_wrong_size_ends_the_call(void **state)
+{
+	(void)state;
+	use_bulkhead(1);
+	make();
+	t.ask.size = 4;
+	expect_step(begin(), PMZ_DONE);
+	expect_end(PMZ_E_CONFIG);
+	assert_int_equal(stats_of(t.bulkhead).admitted, 0);
+}
+
+static void a_call_has_no_status_before_it_is_done(void **state)
+{
+	(void)state;
+	use_tries(2, PMZ_MS(100));
+	make();
+	expect_step(begin(), PMZ_TRY);
+	expect_end(PMZ_E_STATE);
+	expect_step(settle(PMZ_FAILURE), PMZ_WAIT);
+	expect_end(PMZ_E_STATE);
+}
+
 /* A copy is another call, which shares no memory with the first. */
 static void a_call_may_be_moved(void **state)
 {
@@ -1355,6 +1392,18 @@ static void a_shared_guard_is_on_and_has_no_stage(void **state)
 	assert_ptr_equal(rules().bulkhead, t.bulkhead);
 	expect_step(begin(), PMZ_TRY);
 	assert_int_equal(in_use(), 1);
+}
+
+static void shared_times_hold_where_the_line_says_nothing(void **state)
+{
+	(void)state;
+	t.config.try_ns = PMZ_S(1);
+	t.config.total_ns = PMZ_S(2);
+	use_tries(7, PMZ_MS(1));
+	make_from("total 5s");
+	assert_int_equal(rules().try_ns, PMZ_S(1));
+	assert_int_equal(rules().total_ns, PMZ_S(5));
+	assert_int_equal(rules().backoff.tries_max, 7);
 }
 
 static void what_is_shared_outlives_the_pipe(void **state)
@@ -1595,12 +1644,16 @@ static const struct CMUnitTest tests[] = {
 	T(a_cancelled_attempt_is_ignored_and_given_back),
 	T(to_cancel_what_is_done_changes_nothing),
 	T(the_wrong_step_changes_nothing),
+	T(what_is_no_outcome_ends_the_call_and_decides_nothing),
+	T(an_ask_of_a_wrong_size_ends_the_call),
+	T(a_call_has_no_status_before_it_is_done),
 	T(a_call_may_be_moved),
 	T(the_line_of_the_manual_says_what_it_says),
 	T(neither_order_nor_white_space_has_a_meaning),
 	T(a_pipe_without_tries_reads_as_one_try),
 	T(a_wrong_line_is_named_by_its_column),
 	T(a_shared_guard_is_on_and_has_no_stage),
+	T(shared_times_hold_where_the_line_says_nothing),
 	T(what_is_shared_outlives_the_pipe),
 	T(a_reload_keeps_what_the_guards_have_learnt),
 	T(a_stage_left_out_is_switched_off_and_remembered),
