@@ -21,8 +21,10 @@ INSTALL ?= install
 CFLAGS ?= -O2 -g
 WARN ?= -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wcast-qual -Wvla
-REDIS ?= 1 # 0: without lib/redis, and without libhiredis
-KETAMA ?= 1 # 0: without the ring layouts that need MD5, and without libmd
+# 0: without lib/redis, and without libhiredis
+REDIS ?= 1
+# 0: without the ring layouts that need MD5, and without libmd
+KETAMA ?= 1
 
 # A variant (debug, asan, tsan, ...) is the same build in another folder.
 B ?= build
@@ -33,7 +35,9 @@ OBJECTS := $(SOURCES:%.c=$B/%.o)
 HEADERS := include/pipemaze.h $(wildcard include/pipemaze/*.h)
 LIBRARY := $B/libpipemaze.so.$(VERSION)
 
-OWN_CPPFLAGS = -Iinclude -Ilib -D_GNU_SOURCE
+LIBS := $(if $(filter 0,$(KETAMA)),,-lmd)
+
+OWN_CPPFLAGS = -Iinclude -Ilib -D_GNU_SOURCE -DPMZ_KETAMA=$(strip $(KETAMA))
 OWN_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -pthread $(WARN) $(EXTRA)
 COMPILE = $(CC) $(OWN_CPPFLAGS) $(CPPFLAGS) $(OWN_CFLAGS) $(CFLAGS) -MMD -MP
 
@@ -60,7 +64,7 @@ $B/libpipemaze.a: $(OBJECTS) $B/versions-agree
 
 $(LIBRARY): $(OBJECTS) lib/pipemaze.map $B/versions-agree
 	$(call say,LD)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script,lib/pipemaze.map \
-		-Wl,-z,defs -Wl,-Bsymbolic-functions $(EXTRA) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) -pthread
+		-Wl,-z,defs -Wl,-Bsymbolic-functions $(EXTRA) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJECTS) $(LIBS) -pthread
 
 $B/libpipemaze.so: $(LIBRARY)
 	@ln -sf $(notdir $(LIBRARY)) $B/$(SONAME)
@@ -70,7 +74,7 @@ $B/libpipemaze.so: $(LIBRARY)
 $B/pipemaze.pc: pkgconfig/pipemaze.pc.in $B/versions-agree FORCE
 	@sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(exec_prefix)|' \
 	    -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
-	    -e 's|@VERSION@|$(VERSION)|' $< > $@
+	    -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' $< > $@
 
 $B/versions-agree: include/pipemaze/version.h lib/pipemaze.map \
 		pkgconfig/pipemaze.pc.in CHANGELOG.md tests/abi/versions.sh
@@ -131,7 +135,7 @@ $(KIT): OWN_CPPFLAGS += -Itests/kit
 $(TESTS): $B/%: %.c $(KIT) $B/libpipemaze.a
 	@mkdir -p $(@D)
 	$(call say,CC)$(COMPILE) -Itests/kit -o $@ $< $(KIT) $B/libpipemaze.a $(LDFLAGS) \
-		-lcmocka $$(pkg-config --libs check) -pthread -lm
+		-lcmocka $$(pkg-config --libs check) $(LIBS) -pthread -lm
 
 # Examples see what a user sees: the public headers and the .so. One is a file,
 # or a folder whose files make one program of its name.

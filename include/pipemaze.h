@@ -12,6 +12,7 @@
 #include <pipemaze/bulkhead.h>
 #include <pipemaze/edge.h>
 #include <pipemaze/pipe.h>
+#include <pipemaze/ring.h>
 #include <pipemaze/sim.h>
 #include <pipemaze/version.h>
 

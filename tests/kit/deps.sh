@@ -23,6 +23,8 @@ need header stdio.h libc6-dev
 need command ar binutils
 need command pkg-config pkg-config
 need command python3 python3
+need header xxhash.h libxxhash-dev
+need header md5.h libmd-dev
 need header cmocka.h libcmocka-dev
 need header check.h check
 if [ "$1" = all ]; then
@@ -35,9 +37,9 @@ fi
 if ! have_command apt-get; then
 	cat >&2 <<-TXT
 	make deps installs by apt, which is not here. Missing, by Debian's names:$missing
-	Fedora: gcc glibc-devel pkgconf python3 libcmocka-devel check-devel (all: clang gcc-c++ valgrind)
-	Alpine: build-base pkgconf python3 cmocka-dev check-dev (all: clang g++ valgrind)
-	macOS:  brew install pkgconf cmocka check (all: Xcode's tools have clang)
+	Fedora: gcc glibc-devel pkgconf python3 xxhash-devel libmd-devel libcmocka-devel check-devel (all: clang gcc-c++ valgrind)
+	Alpine: build-base pkgconf python3 xxhash-dev libmd-dev cmocka-dev check-dev (all: clang g++ valgrind)
+	macOS:  brew install pkgconf xxhash libmd cmocka check (all: Xcode's tools have clang)
 	TXT
 	exit 1
 fi
