@@ -5,6 +5,7 @@
 #define PIPEMAZE_H
 
 #include <pipemaze/backoff.h>
+#include <pipemaze/balance.h>
 #include <pipemaze/base.h>
 #include <pipemaze/breaker.h>
 #include <pipemaze/bucket.h>

@@ -4,9 +4,9 @@
  * A call is in one of three steps. TRY holds a permit of the breaker and a slot
  * of the bulkhead. WAIT holds neither; it may hold a withdrawal from the budget,
  * which is used up when the next attempt starts and put back if none does. DONE
- * holds nothing. Guards are entered breaker, bulkhead, rate: in the order in
- * which a refusal is undone at no cost, with the token last, as it alone cannot
- * be given back whole.
+ * holds nothing. Guards are entered breaker, bulkhead, balance, rate: in the
+ * order in which a refusal is undone at no cost, with the token last, as it alone
+ * cannot be given back whole.
  */
 #include <string.h>
 
@@ -14,6 +14,9 @@
 #include "base/config.h"
 #include "core/breaker.h"
 #include "core/pipe.h"
+
+/* How many endpoints a retry remembers. */
+#define AVOIDED 4
 
 /* What is in a pmz_call. */
 typedef struct call {
@@ -23,6 +26,10 @@ typedef struct call {
 	pmz_budget *budget;     /* that holds a withdrawal for us, or NULL */
 	pmz_permit permit;
 	pmz_permit slot;
+	pmz_balance *balance; /* that gave the pick */
+	pmz_pick pick;        /* its endpoint stays when it is settled */
+	uint16_t avoid[AVOIDED]; /* the endpoints tried last, by tries */
+	uint64_t hash;
 	pmz__backoff backoff; /* its deadline is the call's */
 	pmz_ns try_ns;
 	pmz_ns due;
@@ -113,11 +120,39 @@ static void leave_breaker(call *c)
 	c->breaker = NULL;
 }
 
+static void leave_endpoint(call *c, pmz_outcome how, pmz_ns now)
+{
+	if (c->balance)
+		pmz_balance_settle(c->balance, &c->pick, how, now);
+	c->balance = NULL;
+}
+
 static void leave_bulkhead(call *c, pmz_ns now)
 {
 	if (c->bulkhead)
 		pmz_bulkhead_settle(c->bulkhead, &c->slot, PMZ_IGNORE, now);
 	c->bulkhead = NULL;
+}
+
+/* An endpoint for the next attempt, not one of the last if it can be helped. */
+static int pick_endpoint(call *c, pmz_balance *b, pmz_ns now)
+{
+	uint32_t avoid[AVOIDED], i;
+	pmz_wish wish;
+	int status;
+
+	memset(&wish, 0, sizeof(wish));
+	wish.size = sizeof(wish);
+	wish.hash = c->hash;
+	wish.avoid = avoid;
+	wish.avoid_count = (uint32_t)pmz__min(c->tries, AVOIDED);
+	for (i = 0; i < wish.avoid_count; i++)
+		avoid[i] = c->avoid[i];
+	status = pmz_balance_pick(b, &wish, now, &c->pick);
+	if (status)
+		return status;
+	c->balance = b;
+	return PMZ_OK;
 }
 
 /* Through all guards or none: PMZ_OK, or a refusal and when to return. */
@@ -136,8 +171,14 @@ static int enter(call *c, const pmz__guards *g, pmz_ns now, pmz_ns *ready_at)
 		}
 		c->bulkhead = g->bulkhead;
 	}
+	if (g->balance && pick_endpoint(c, g->balance, now)) {
+		leave_bulkhead(c, now);
+		leave_breaker(c);
+		return PMZ_REFUSED_EMPTY;
+	}
 	if (g->bucket && pmz__bucket_take(g->bucket, &g->rate, c->tokens, now,
 	                                  ready_at)) {
+		leave_endpoint(c, PMZ_IGNORE, now);
 		leave_bulkhead(c, now);
 		leave_breaker(c);
 		return PMZ_REFUSED_RATE;
@@ -155,6 +196,8 @@ static pmz_step try_now(call *c, const pmz__guards *g, pmz_ns now)
 	status = enter(c, g, now, &ready_at);
 	if (status)
 		return refused(c, now, status, ready_at);
+	if (c->balance)
+		c->avoid[c->tries % AVOIDED] = (uint16_t)c->pick.endpoint;
 	if (!c->tries++ && g->budget)
 		pmz_budget_deposit(g->budget, now);
 	c->budget = NULL; /* the withdrawal is used */
@@ -174,6 +217,9 @@ static void start(call *c, pmz_pipe *p)
 	c->breaker = NULL;
 	c->bulkhead = NULL;
 	c->budget = NULL;
+	c->balance = NULL;
+	c->pick.endpoint = PMZ_NO_ENDPOINT;
+	c->hash = 0;
 	c->asked_again.last = 0;
 	c->asked_again.part = 0;
 	c->tokens = 1;
@@ -197,6 +243,7 @@ pmz_step pmz_call_begin(pmz_call *call_, pmz_pipe *p, const pmz_ask *ask,
 		if (status)
 			return finish(c, status, PMZ_NEVER);
 		c->tokens = asked.tokens ? asked.tokens : 1;
+		c->hash = asked.hash;
 		seed = asked.seed;
 		deadline = pmz__or_ns(asked.deadline, PMZ_NEVER);
 	}
@@ -236,6 +283,7 @@ static void give_back(call *c, pmz_outcome how, pmz_ns now, pmz_ns hint)
 		pmz_breaker_settle_hint(c->breaker, &c->permit, how, now,
 		                        hint == PMZ_NEVER ? 0 : hint);
 	c->breaker = NULL;
+	leave_endpoint(c, how, now);
 	leave_bulkhead(c, now);
 }
 
@@ -305,6 +353,11 @@ int pmz_call_status(const pmz_call *c)
 uint32_t pmz_call_tries(const pmz_call *c)
 {
 	return read_only(c)->tries;
+}
+
+uint32_t pmz_call_endpoint(const pmz_call *c)
+{
+	return read_only(c)->pick.endpoint;
 }
 
 size_t pmz_call_size(void)

@@ -473,6 +473,39 @@ static int read_floor(reader *r)
 	return PMZ_OK;
 }
 
+static int read_balance(reader *r)
+{
+	static const choice strategies[] = {
+		{ "least", PMZ_LEAST },
+		{ "ewma", PMZ_EWMA },
+		{ "robin", PMZ_ROUND_ROBIN },
+		{ "random", PMZ_RANDOM },
+		{ "key", PMZ_BY_KEY },
+		{ NULL, 0 },
+	};
+
+	return read_choice(r, strategies, "least, ewma, robin, random or key",
+	                   &r->line->balance.strategy);
+}
+
+static int read_eject(reader *r)
+{
+	int status = read_count(r, COUNT_MAX,
+	                        &r->line->balance.eject_consecutive);
+
+	return status ? status : expect(r, "consecutive");
+}
+
+static int read_base(reader *r)
+{
+	return read_span(r, &r->line->balance.eject_base_ns);
+}
+
+static int read_most(reader *r)
+{
+	return read_percent(r, 1, 100, &r->line->balance.eject_max_pct);
+}
+
 static int read_try(reader *r)
 {
 	return read_span(r, &r->line->try_ns);
@@ -514,6 +547,13 @@ static const option budget_options[] = {
 	{ NULL, NULL },
 };
 
+static const option balance_options[] = {
+	{ "eject", read_eject },
+	{ "base", read_base },
+	{ "most", read_most },
+	{ NULL, NULL },
+};
+
 /* In the order of pmz__stage. */
 static const stage stages[PMZ__STAGES] = {
 	{ "breaker", read_breaker, breaker_options, NULL,
@@ -526,6 +566,8 @@ static const stage stages[PMZ__STAGES] = {
 	{ "try", read_try, no_options, NULL, "| or the end" },
 	{ "total", read_total, no_options, NULL, "| or the end" },
 	{ "wait", read_wait, no_options, NULL, "| or the end" },
+	{ "balance", read_balance, balance_options, NULL,
+	  "eject, base, most, | or the end" },
 };
 
 static int read_option(reader *r, const stage *s, uint32_t *seen)
@@ -578,7 +620,7 @@ static int read_stage(reader *r)
 		i++;
 	if (i == PMZ__STAGES)
 		return wrong(r, "breaker, bulkhead, rate, tries, budget, try, "
-		                "total or wait");
+		                "total, wait or balance");
 	r->field = stages[i].name;
 	if (line->column[i])
 		return wrong_twice(r, "stage");
@@ -606,6 +648,7 @@ static void clear(pmz__line *line)
 	line->bulkhead.size = sizeof(line->bulkhead);
 	line->backoff.size = sizeof(line->backoff);
 	line->budget.size = sizeof(line->budget);
+	line->balance.size = sizeof(line->balance);
 }
 
 int pmz__line_read(pmz__line *out, const char *text, pmz_why *why)

@@ -8,6 +8,7 @@
 #define PMZ_LIB_CORE_LINE_H
 
 #include <pipemaze/backoff.h>
+#include <pipemaze/balance.h>
 #include <pipemaze/breaker.h>
 #include <pipemaze/bucket.h>
 #include <pipemaze/budget.h>
@@ -26,6 +27,7 @@ typedef enum pmz__stage {
 	PMZ__STAGE_TRY,
 	PMZ__STAGE_TOTAL,
 	PMZ__STAGE_WAIT,
+	PMZ__STAGE_BALANCE,
 	PMZ__STAGES
 } pmz__stage;
 
@@ -47,6 +49,7 @@ typedef struct pmz__line {
 	pmz_ns try_ns;
 	pmz_ns total_ns;
 	pmz_ns wait_max_ns;
+	pmz_balance_config balance;
 } pmz__line;
 
 static inline int pmz__line_has(const pmz__line *line, pmz__stage stage)

@@ -44,6 +44,7 @@ static void put_in_force(pmz_pipe *p, const pmz__rules *r)
 	STORE(bulkhead, (uintptr_t)r->guards.bulkhead);
 	STORE(bucket, (uintptr_t)r->guards.bucket);
 	STORE(budget, (uintptr_t)r->guards.budget);
+	STORE(balance, (uintptr_t)r->guards.balance);
 	STORE(rate.interval, r->guards.rate.interval);
 	STORE(rate.inverse, r->guards.rate.inverse);
 	STORE(rate.burst, r->guards.rate.burst);
@@ -101,6 +102,7 @@ static int read_config(pmz__rules *r, const pmz_pipe_config *cfg, pmz_why *why)
 	r->guards.bulkhead = c.bulkhead;
 	r->guards.bucket = c.bucket;
 	r->guards.budget = c.budget;
+	r->guards.balance = c.balance;
 	if (c.rate)
 		r->guards.rate = pmz__rate_of(c.rate);
 	r->try_ns = pmz__or_ns(c.try_ns, PMZ_NEVER);
@@ -153,6 +155,7 @@ void pmz_pipe_free(pmz_pipe *p)
 	pmz_breaker_free(p->own.breaker);
 	pmz_bulkhead_free(p->own.bulkhead);
 	pmz_budget_free(p->own.budget);
+	pmz_balance_free(p->own.balance);
 	pmz__free(p);
 }
 
@@ -198,6 +201,9 @@ static int read_line(const pmz_pipe *p, pmz__line *line, const char *text,
 	if (!status)
 		status = check_not_shared(line, PMZ__STAGE_BUDGET,
 		                          base->budget, "budget", why);
+	if (!status)
+		status = check_not_shared(line, PMZ__STAGE_BALANCE,
+		                          base->balance, "balance", why);
 	return status;
 }
 
@@ -218,11 +224,21 @@ static int check_breaker(const pmz_pipe *p, const pmz__line *line, pmz_why *why)
 	return pmz__line_bad(why, column, "breaker", "%s", what.text);
 }
 
+static int check_balance(const pmz_pipe *p, const pmz__line *line, pmz_why *why)
+{
+	if (!p->own.balance || !pmz__line_has(line, PMZ__STAGE_BALANCE) ||
+	    !memcmp(&p->balance, &line->balance, sizeof(p->balance)))
+		return PMZ_OK;
+	return pmz__line_bad(why, line->column[PMZ__STAGE_BALANCE], "balance",
+	                     "a balancer that runs keeps its rules");
+}
+
 static void free_guards(const pmz__guards *guards)
 {
 	pmz_breaker_free(guards->breaker);
 	pmz_bulkhead_free(guards->bulkhead);
 	pmz_budget_free(guards->budget);
+	pmz_balance_free(guards->balance);
 }
 
 /* The guards of the line that the pipe has not made before; all or none. */
@@ -240,6 +256,9 @@ static int make_guards(const pmz_pipe *p, const pmz__line *line,
 		                          why);
 	if (!status && pmz__line_has(line, PMZ__STAGE_BUDGET) && !p->own.budget)
 		status = pmz_budget_new(&made->budget, &line->budget, why);
+	if (!status && pmz__line_has(line, PMZ__STAGE_BALANCE) &&
+	    !p->own.balance)
+		status = pmz_balance_new(&made->balance, &line->balance, why);
 	if (status)
 		free_guards(made);
 	return status;
@@ -311,6 +330,12 @@ static void apply(pmz_pipe *p, const pmz__line *line, const pmz__tries *tries,
 		set_budget(p, made->budget, line, now);
 		r.guards.budget = p->own.budget;
 	}
+	if (pmz__line_has(line, PMZ__STAGE_BALANCE)) {
+		if (made->balance)
+			p->own.balance = made->balance;
+		p->balance = line->balance;
+		r.guards.balance = p->own.balance;
+	}
 	if (pmz__line_has(line, PMZ__STAGE_TRIES))
 		r.tries = *tries;
 	if (pmz__line_has(line, PMZ__STAGE_TRY))
@@ -331,6 +356,8 @@ static int load_line(pmz_pipe *p, const char *text, pmz_ns now, pmz_why *why)
 
 	if (!status)
 		status = check_breaker(p, &line, why);
+	if (!status)
+		status = check_balance(p, &line, why);
 	if (!status && pmz__line_has(&line, PMZ__STAGE_TRIES))
 		status = pmz__tries_read(&tries, &line.backoff, why);
 	if (!status)
@@ -414,6 +441,7 @@ int pmz_pipe_read(const pmz_pipe *p, pmz_pipe_rules *out)
 	read.bulkhead = r.guards.bulkhead;
 	read.bucket = r.guards.bucket;
 	read.budget = r.guards.budget;
+	read.balance = r.guards.balance;
 	memcpy(&read.rate, &r.guards.rate, sizeof(read.rate));
 	write_backoff(&read.backoff, &r.tries);
 	read.try_ns = or_none(r.try_ns);

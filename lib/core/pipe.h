@@ -17,6 +17,7 @@ typedef struct pmz__guards {
 	pmz_bulkhead *bulkhead;
 	pmz_bucket *bucket;
 	pmz_budget *budget;
+	pmz_balance *balance;
 	pmz__rate rate;
 } pmz__guards;
 
@@ -32,7 +33,7 @@ typedef struct pmz__rules {
 
 /* The same, word by word. */
 typedef struct pmz__rule_words {
-	pmz__a64 breaker, bulkhead, bucket, budget;
+	pmz__a64 breaker, bulkhead, bucket, budget, balance;
 	struct {
 		pmz__a64 interval, inverse, burst, depth;
 	} rate;
@@ -54,6 +55,7 @@ struct pmz_pipe {
 	pmz__rules base; /* borrowed guards, and what holds without a stage */
 	pmz__guards own; /* made once, kept while they are switched off */
 	pmz_rate rate;   /* of own.bucket */
+	pmz_balance_config balance; /* of own.balance */
 	pmz_bucket bucket;
 };
 
@@ -67,6 +69,7 @@ static inline void pmz__read_guards(const pmz__rule_words *words,
 	g->bulkhead = (pmz_bulkhead *)(uintptr_t)PMZ__READ(words, bulkhead);
 	g->bucket = (pmz_bucket *)(uintptr_t)PMZ__READ(words, bucket);
 	g->budget = (pmz_budget *)(uintptr_t)PMZ__READ(words, budget);
+	g->balance = (pmz_balance *)(uintptr_t)PMZ__READ(words, balance);
 	g->rate.interval = PMZ__READ(words, rate.interval);
 	g->rate.inverse = PMZ__READ(words, rate.inverse);
 	g->rate.burst = PMZ__READ(words, rate.burst);

@@ -35,6 +35,12 @@ pmz_outcome attempt(void)
 	return ++calls % 3 ? PMZ_FAILURE : PMZ_SUCCESS;
 }
 
+pmz_outcome attempt_at(uint32_t endpoint)
+{
+	(void)endpoint;
+	return attempt();
+}
+
 int call_backend(void) /* not 0: an error */
 {
 	return ++calls % 3 == 0;
@@ -59,6 +65,7 @@ struct client {
 pmz_breaker *breaker;
 pmz_bulkhead *bulkhead, *h;
 pmz_budget *budget;
+pmz_balance *balance;
 pmz_pipe *pipe;
 pmz_backoff_rule rule = { .size = sizeof(rule) };
 pmz_breaker_stats stats = { .size = sizeof(stats) };
@@ -72,6 +79,9 @@ int st;
 #ifdef IN_budget
 pmz_budget *b;
 #define NAME_B (b = budget)
+#elif defined(IN_balance)
+pmz_balance *b;
+#define NAME_B (b = balance)
 #else
 pmz_breaker *b;
 #define NAME_B (b = breaker)
@@ -91,7 +101,9 @@ void begin_world(void)
 
 	st = pmz_breaker_new(&breaker, NULL, &why) |
 	     pmz_bulkhead_new(&bulkhead, NULL, &why) |
-	     pmz_budget_new(&budget, NULL, &why);
+	     pmz_budget_new(&budget, NULL, &why) |
+	     pmz_balance_new(&balance, NULL, &why);
+	st |= pmz_balance_add(balance, "10.0.0.1:80", 1, now, NULL);
 	NAME_B;
 	guards.breaker = breaker;
 	guards.bulkhead = h = bulkhead;
@@ -110,6 +122,7 @@ void end_world(void)
 	must(!slots.over_releases, "the example settles a permit twice");
 	pmz_pipe_free(pipe);
 	pmz_budget_free(budget);
+	pmz_balance_free(balance);
 	pmz_bulkhead_free(bulkhead);
 	pmz_breaker_free(breaker);
 }

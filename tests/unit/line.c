@@ -347,6 +347,19 @@ static void neither_order_nor_white_space_has_a_meaning(void **state)
 		expect_same_rules(i, rows[i].text, rows[i].same);
 }
 
+static void a_balancer_has_its_strategy_and_what_ejects(void **state)
+{
+	pmz__line line = read_row(0, "balance robin most 30% base 9s "
+	                             "eject 7 consecutive");
+
+	(void)state;
+	assert_int_equal(line.stages, BIT(PMZ__STAGE_BALANCE));
+	assert_int_equal(line.balance.strategy, PMZ_ROUND_ROBIN);
+	assert_int_equal(line.balance.eject_max_pct, 30);
+	assert_int_equal(line.balance.eject_base_ns, PMZ_S(9));
+	assert_int_equal(line.balance.eject_consecutive, 7);
+}
+
 static void the_line_of_the_manual_says_what_it_says(void **state)
 {
 	const char *text =
@@ -356,7 +369,7 @@ static void the_line_of_the_manual_says_what_it_says(void **state)
 	pmz__line line = read_row(0, text);
 
 	(void)state;
-	assert_int_equal(line.stages, BIT(PMZ__STAGES) - 1);
+	assert_int_equal(line.stages, BIT(PMZ__STAGE_BALANCE) - 1);
 	assert_int_equal(line.breaker.failure_pct, 50);
 	assert_int_equal(line.breaker.window_ns, PMZ_S(10));
 	assert_int_equal(line.breaker.calls_min, 20);
@@ -468,7 +481,8 @@ static void expect_mistake(size_t row, const struct mistake *m)
 			expect_mistake(row, &(rows)[row]);  \
 	} while (0)
 
-#define A_STAGE "breaker, bulkhead, rate, tries, budget, try, total or wait"
+#define A_STAGE \
+	"breaker, bulkhead, rate, tries, budget, try, total, wait or balance"
 #define A_COUNT "a number from 1 to 4294967294"
 #define A_PERCENTAGE "a percentage from 1% to 100%"
 #define A_SPAN "a span like 250ms or 5s"
@@ -484,6 +498,7 @@ static void expect_mistake(size_t row, const struct mistake *m)
 #define NO_FALL "a range that does not fall"
 #define A_JITTER "full, equal, decorrelated or none"
 #define A_FLOOR "a floor like 10/s"
+#define A_STRATEGY "least, ewma, robin, random or key"
 #define A_CALLS "the word calls after a number without a unit"
 
 static void what_is_no_stage_is_wrong_where_it_stands(void **state)
@@ -680,6 +695,17 @@ static void a_number_lies_within_its_bounds(void **state)
 		{ "tries 4294967297", 7, "tries", A_COUNT },
 		{ "budget 20% floor 4294967295/s", 18, "floor",
 		  "a floor of at most 4294967294/s" },
+		{ "balance", 8, "balance", A_STRATEGY },
+		{ "balance fair", 9, "balance", A_STRATEGY },
+		{ "balance least 3", 15, "balance",
+		  "eject, base, most, | or the end" },
+		{ "balance least eject 5", 22, "eject",
+		  "the word consecutive" },
+		{ "balance least eject 5 failures", 23, "eject",
+		  "the word consecutive" },
+		{ "balance least base 0s", 20, "base", ABOVE_ZERO },
+		{ "balance least most 101%", 20, "most",
+		  "a percentage from 1% to 100%" },
 		{ "budget 20% floor 10", 18, "floor", A_FLOOR },
 		{ "budget 20% floor 10/m", 18, "floor", A_FLOOR },
 		{ "budget 20% floor 10/1s", 18, "floor", A_FLOOR },
@@ -972,6 +998,7 @@ int main(void)
 			a_floor_of_zero_is_off_and_none_is_the_default),
 		cmocka_unit_test(the_stages_of_one_value_keep_it),
 		cmocka_unit_test(neither_order_nor_white_space_has_a_meaning),
+		cmocka_unit_test(a_balancer_has_its_strategy_and_what_ejects),
 		cmocka_unit_test(the_line_of_the_manual_says_what_it_says),
 		cmocka_unit_test(a_line_of_white_space_has_no_stage),
 		cmocka_unit_test(columns_are_those_of_the_words),
