@@ -9,21 +9,25 @@
  * a terminal both are drawn as they go; in the end there are a table, and a
  * PAGE with the whole timeline. DEMO_SECONDS makes it shorter or longer.
  *
- *   plot        the fault script on the real clock
- *   http        one GET with a deadline, on both of its ends
- *   upstream    the server
- *   lane        callers, workers, and the two ways to call the upstream
+ *   lane        a crowd, and the two ways to call the upstream
  *   timeline    what the lanes did, tick by tick
  *   summary     what became of their callers in the end
  *   screen      both lanes in a terminal, on a canvas
  *   page        the same as HTML, with a chart
+ *
+ * and what it shares with other demos, in examples/common:
+ *
+ *   plot        the fault script on the real clock
+ *   http        one GET with a deadline, on both of its ends
+ *   upstream    the server
+ *   crowd       callers and workers
+ *   life        how long it lives
+ *   canvas, blocks, phases; html, svg; table    how things are shown
  */
 #define _POSIX_C_SOURCE 200809L
 
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "html.h"
+#include "life.h"
 #include "page.h"
 #include "screen.h"
 #include "summary.h"
@@ -63,55 +67,18 @@ struct demo {
 	struct upstream *upstream[LANES];
 	struct lane lane[LANES];
 	pmz_pipe *pipe;
-	pthread_t crowd;
-	int crowded;
+	pthread_t door;
+	int open;
 	struct timeline timeline;
 	struct screen screen;
 	struct story story;
 	char line[256], about[LANES][80];
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
-
-static void heed_signals(void)
-{
-	struct sigaction action;
-
-	memset(&action, 0, sizeof(action));
-	action.sa_handler = interrupt;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	/* If nobody reads our output, write() says so. */
-	action.sa_handler = SIG_IGN;
-	sigaction(SIGPIPE, &action, NULL);
-}
-
-/* As long as the script says, unless told otherwise. */
-static pmz_ns length_wanted(pmz_ns written)
-{
-	const char *wish = getenv("DEMO_SECONDS");
-	double length = wish && *wish ? atof(wish) : seconds(written);
-
-	if (!(length >= SECONDS_MIN))
-		length = SECONDS_MIN;
-	if (length > SECONDS_MAX)
-		length = SECONDS_MAX;
-	return (pmz_ns)(length / seconds(TICK)) * TICK;
-}
-
 /* A span that was written for 20 seconds, for a demo of this length. */
 static pmz_ns scaled(pmz_ns span, pmz_ns length)
 {
-	double share = seconds(length) / seconds(WRITTEN_FOR);
-
-	return PMZ_MS(seconds(span) * share * 1e3 + 0.5);
+	return life_scaled(span, WRITTEN_FOR, length);
 }
 
 /* As a pipe's line spells it. */
@@ -196,7 +163,7 @@ static int prepare(struct demo *demo, const char *script)
 {
 	if (plot_read(&demo->plot, script))
 		return -1;
-	plot_start(&demo->plot, length_wanted(demo->plot.written),
+	plot_start(&demo->plot, life_length(demo->plot.written),
 	           pmz_now() + TICK);
 	if (make_pipe(demo))
 		return -1;
@@ -215,17 +182,11 @@ static unsigned callers_of(const struct demo *demo)
 static void *bring_callers(void *arg)
 {
 	struct demo *demo = arg;
-	unsigned i;
+	struct crowd *crowds[LANES] = { &demo->lane[WITHOUT].crowd,
+		                        &demo->lane[WITH].crowd };
 
-	for (i = 0; i < callers_of(demo); i++) {
-		pmz_ns at = demo->plot.starts + i * PMZ_S(1) / CALLS_PER_S;
-
-		pmz_sleep_until(at);
-		if (atomic_load(&demo->lane[WITH].stopping))
-			break;
-		lane_enter(&demo->lane[WITHOUT], at);
-		lane_enter(&demo->lane[WITH], at);
-	}
+	crowd_bring(crowds, LANES, demo->plot.starts, CALLS_PER_S,
+	            callers_of(demo));
 	return NULL;
 }
 
@@ -244,11 +205,11 @@ static int open_lane(struct demo *demo, int i)
 static int open_lanes(struct demo *demo)
 {
 	if (open_lane(demo, WITHOUT) || open_lane(demo, WITH) ||
-	    pthread_create(&demo->crowd, NULL, bring_callers, demo)) {
+	    pthread_create(&demo->door, NULL, bring_callers, demo)) {
 		perror("cannot start the upstream and its callers");
 		return -1;
 	}
-	demo->crowded = 1;
+	demo->open = 1;
 	return 0;
 }
 
@@ -259,22 +220,23 @@ static int watch(struct demo *demo)
 	int failed = 0;
 
 	screen_open(&demo->screen);
-	while (t->ticks < timeline_length(t) && !failed && !interrupted) {
+	while (t->ticks < timeline_length(t) && !failed &&
+	       !life_interrupted()) {
 		pmz_sleep_until(timeline_now(t) + TICK);
 		timeline_tick(t);
 		failed = screen_show(&demo->screen);
 	}
 	screen_close(&demo->screen);
-	return interrupted ? -1 : failed;
+	return life_interrupted() ? -1 : failed;
 }
 
 static void let_callers_leave(struct demo *demo)
 {
 	pmz_ns until = pmz_now() + GRACE;
 
-	while (!interrupted && pmz_now() < until &&
-	       lane_pending(&demo->lane[WITHOUT]) +
-	               lane_pending(&demo->lane[WITH]))
+	while (!life_interrupted() && pmz_now() < until &&
+	       crowd_pending(&demo->lane[WITHOUT].crowd) +
+	               crowd_pending(&demo->lane[WITH].crowd))
 		pmz_sleep_until(pmz_now() + TICK);
 }
 
@@ -284,36 +246,13 @@ static void close_lanes(struct demo *demo)
 	int i;
 
 	for (i = 0; i < LANES; i++)
-		lane_stop(&demo->lane[i]);
-	if (demo->crowded)
-		pthread_join(demo->crowd, NULL);
+		crowd_stop(&demo->lane[i].crowd);
+	if (demo->open)
+		pthread_join(demo->door, NULL);
 	for (i = 0; i < LANES; i++)
 		upstream_free(demo->upstream[i]);
 	for (i = 0; i < LANES; i++)
-		lane_join(&demo->lane[i]);
-}
-
-static int print_table(struct canvas *c, const struct summary_row *rows,
-                       const char *note)
-{
-	int i;
-
-	canvas_begin(c);
-	canvas_line(c);
-	canvas_paint(c, STRONG);
-	canvas_putf(c, " %-28s%16s%16s", "", "WITHOUT", "WITH");
-	canvas_line(c);
-	for (i = 0; i < SUMMARY_ROWS; i++) {
-		canvas_putf(c, " %-28s%16s%16s", rows[i].label,
-		            rows[i].cell[WITHOUT], rows[i].cell[WITH]);
-		canvas_line(c);
-	}
-	canvas_line(c);
-	if (*note) {
-		canvas_putf(c, " %s", note);
-		canvas_line(c);
-	}
-	return canvas_end(c);
+		crowd_join(&demo->lane[i].crowd);
 }
 
 /* Whether the lanes went through it all, and one of them well. */
@@ -335,14 +274,20 @@ static int worked(const struct demo *demo)
 
 static int report(struct demo *demo, const char *page)
 {
-	struct summary_row rows[SUMMARY_ROWS];
+	struct table_row rows[SUMMARY_ROWS];
+	struct table table = {
+		LANES,
+		SUMMARY_ROWS,
+		{ "WITHOUT", "WITH" },
+		rows,
+	};
 	int i;
 
 	for (i = 0; i < LANES; i++)
 		summary_of(&demo->lane[i], &demo->story.summary[i]);
 	summary_rows(demo->story.summary, rows);
-	if (print_table(&demo->screen.canvas, rows, demo->story.note) ||
-	    page_write(&demo->story, rows, page))
+	if (table_print(&demo->screen.canvas, &table, demo->story.note) ||
+	    page_write(&demo->story, &table, page))
 		return -1;
 	printf(" The whole timeline: %s\n", page);
 	if (fflush(stdout))
@@ -355,7 +300,7 @@ static void clean_up(struct demo *demo)
 	int i;
 
 	for (i = 0; i < LANES; i++)
-		lane_free(&demo->lane[i]);
+		crowd_free(&demo->lane[i].crowd);
 	pmz_pipe_free(demo->pipe);
 }
 
@@ -366,7 +311,7 @@ static int live_through(struct demo *demo, const char *page)
 	if (!failed)
 		let_callers_leave(demo);
 	close_lanes(demo);
-	return failed || interrupted ? -1 : report(demo, page);
+	return failed || life_interrupted() ? -1 : report(demo, page);
 }
 
 int main(int argc, char **argv)
@@ -380,9 +325,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: %s [PAGE [SCRIPT]]\n", argv[0]);
 		return 2;
 	}
-	heed_signals();
-	failed = page_try(page) || prepare(&demo, script) ||
+	life_heed_signals();
+	failed = html_try(page) || prepare(&demo, script) ||
 	         live_through(&demo, page);
 	clean_up(&demo);
-	return interrupted ? 130 : failed;
+	return life_interrupted() ? 130 : failed;
 }

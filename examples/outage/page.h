@@ -17,10 +17,8 @@ struct story {
 	char note[128]; /* how the demo was scaled, if it was */
 };
 
-/* Both 0, or -1 after saying on stderr why it cannot be written. The first says
- * it before there is anything to write, and leaves an older page as it is. */
-int page_try(const char *path);
-int page_write(const struct story *story, const struct summary_row *rows,
+/* 0, or -1 after saying on stderr why it cannot be written. */
+int page_write(const struct story *story, const struct table *table,
                const char *path);
 
 /* The timeline as an SVG element; its colours are classes of the page. */

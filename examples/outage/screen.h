@@ -6,7 +6,7 @@
 #ifndef OUTAGE_SCREEN_H
 #define OUTAGE_SCREEN_H
 
-#include "canvas.h"
+#include "phases.h"
 #include "timeline.h"
 
 struct screen {

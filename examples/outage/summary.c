@@ -34,24 +34,11 @@ static pmz_ns recovered_after(const struct lane *lane, pmz_ns healed)
 	const unsigned window = CALLS_PER_S / 2;
 	unsigned i;
 
-	for (i = 0; i + window <= lane->callers; i++)
-		if (lane->caller[i].came >= healed &&
-		    mostly_well(&lane->caller[i], window))
-			return lane->caller[i].came - healed;
+	for (i = 0; i + window <= lane->crowd.callers; i++)
+		if (lane->crowd.caller[i].came >= healed &&
+		    mostly_well(&lane->crowd.caller[i], window))
+			return lane->crowd.caller[i].came - healed;
 	return PMZ_NEVER;
-}
-
-static int by_span(const void *a, const void *b)
-{
-	pmz_ns x = *(const pmz_ns *)a, y = *(const pmz_ns *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* The least latency that `pct` of the answers do not exceed. */
-static pmz_ns percentile(const pmz_ns *sorted, unsigned n, unsigned pct)
-{
-	return n ? sorted[(n * pct + 99) / 100 - 1] : 0;
 }
 
 /* The latencies of all who left in this way, in order; returns how many. */
@@ -60,25 +47,25 @@ static unsigned sort_latencies(const struct lane *lane, enum ending how,
 {
 	unsigned i, n = 0;
 
-	for (i = 0; i < lane->callers; i++)
-		if (lane->caller[i].how == how)
-			latency[n++] = latency_of(&lane->caller[i]);
-	qsort(latency, n, sizeof(*latency), by_span);
+	for (i = 0; i < lane->crowd.callers; i++)
+		if (lane->crowd.caller[i].how == how)
+			latency[n++] = latency_of(&lane->crowd.caller[i]);
+	spans_sort(latency, n);
 	return n;
 }
 
 static void find_percentiles(const struct lane *lane, struct summary *out)
 {
-	pmz_ns *latency = calloc(lane->callers + 1, sizeof(*latency));
+	pmz_ns *latency = calloc(lane->crowd.callers + 1, sizeof(*latency));
 	unsigned n;
 
 	if (!latency)
 		return;
 	n = sort_latencies(lane, ANSWERED, latency);
-	out->p50 = percentile(latency, n, 50);
-	out->p99 = percentile(latency, n, 99);
+	out->p50 = spans_percentile(latency, n, 50);
+	out->p99 = spans_percentile(latency, n, 99);
 	n = sort_latencies(lane, REFUSED, latency);
-	out->refused_p99 = percentile(latency, n, 99);
+	out->refused_p99 = spans_percentile(latency, n, 99);
 	free(latency);
 }
 
@@ -88,12 +75,12 @@ void summary_of(const struct lane *lane, struct summary *out)
 	unsigned i;
 
 	memset(out, 0, sizeof(*out));
-	out->callers = lane->callers;
-	for (i = 0; i < lane->callers; i++) {
-		enum ending how = lane->caller[i].how;
+	out->callers = lane->crowd.callers;
+	for (i = 0; i < lane->crowd.callers; i++) {
+		enum ending how = lane->crowd.caller[i].how;
 
 		out->answered += how == ANSWERED;
-		out->in_time += is_well(&lane->caller[i]) != 0;
+		out->in_time += is_well(&lane->crowd.caller[i]) != 0;
 		out->failed += how == FAILED || how == PENDING;
 		out->refused += how == REFUSED;
 	}
@@ -107,22 +94,6 @@ void summary_of(const struct lane *lane, struct summary *out)
 #define TEXT(x) #x
 #define TEXT_OF(x) TEXT(x)
 
-static void count_cell(char *cell, unsigned n)
-{
-	if (n < 1000)
-		snprintf(cell, CELL, "%u", n);
-	else
-		snprintf(cell, CELL, "%u %03u", n / 1000, n % 1000);
-}
-
-static void span_cell(char *cell, pmz_ns span)
-{
-	if (span)
-		span_text(span, cell);
-	else
-		snprintf(cell, CELL, "-");
-}
-
 static void recovery_cell(char *cell, const struct summary *s)
 {
 	if (!s->healed)
@@ -134,21 +105,21 @@ static void recovery_cell(char *cell, const struct summary *s)
 }
 
 static void fill_cells(const struct summary *s, int lane,
-                       struct summary_row *rows)
+                       struct table_row *rows)
 {
-	count_cell(rows[SUMMARY_CALLERS].cell[lane], s->callers);
-	count_cell(rows[SUMMARY_ANSWERED].cell[lane], s->answered);
-	count_cell(rows[SUMMARY_IN_TIME].cell[lane], s->in_time);
-	count_cell(rows[SUMMARY_FAILED].cell[lane], s->failed);
-	count_cell(rows[SUMMARY_REFUSED].cell[lane], s->refused);
-	span_cell(rows[SUMMARY_P50].cell[lane], s->p50);
-	span_cell(rows[SUMMARY_P99].cell[lane], s->p99);
-	span_cell(rows[SUMMARY_REFUSED_P99].cell[lane], s->refused_p99);
-	count_cell(rows[SUMMARY_ATTEMPTS].cell[lane], s->attempts_sick);
+	table_count(rows[SUMMARY_CALLERS].cell[lane], s->callers);
+	table_count(rows[SUMMARY_ANSWERED].cell[lane], s->answered);
+	table_count(rows[SUMMARY_IN_TIME].cell[lane], s->in_time);
+	table_count(rows[SUMMARY_FAILED].cell[lane], s->failed);
+	table_count(rows[SUMMARY_REFUSED].cell[lane], s->refused);
+	table_span(rows[SUMMARY_P50].cell[lane], s->p50);
+	table_span(rows[SUMMARY_P99].cell[lane], s->p99);
+	table_span(rows[SUMMARY_REFUSED_P99].cell[lane], s->refused_p99);
+	table_count(rows[SUMMARY_ATTEMPTS].cell[lane], s->attempts_sick);
 	recovery_cell(rows[SUMMARY_RECOVERY].cell[lane], s);
 }
 
-void summary_rows(const struct summary *lanes, struct summary_row *rows)
+void summary_rows(const struct summary *lanes, struct table_row *rows)
 {
 	static const char *const labels[SUMMARY_ROWS] = {
 		[SUMMARY_CALLERS] = "callers",

@@ -7,6 +7,7 @@
 #define OUTAGE_SUMMARY_H
 
 #include "lane.h"
+#include "table.h"
 
 /* All counts are of callers, but for the attempts. */
 struct summary {
@@ -37,13 +38,6 @@ enum {
 	SUMMARY_ROWS
 };
 
-#define CELL 24
-
-struct summary_row {
-	const char *label; /* part of the row above if it starts with a space */
-	char cell[LANES][CELL];
-};
-
-void summary_rows(const struct summary *lanes, struct summary_row *rows);
+void summary_rows(const struct summary *lanes, struct table_row *rows);
 
 #endif

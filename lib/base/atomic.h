@@ -49,19 +49,6 @@ typedef struct pmz__a32 {
 #define pmz__count_nearly(a) \
 	pmz__store(a, pmz__load(a, PMZ__RELAXED) + 1, PMZ__RELAXED)
 
-/* Before a load whose value is swapped next: fetches the line to be written, so
- * that it need not be asked for twice while another thread has it. */
-static inline void pmz__will_write(const pmz__a64 *a)
-{
-#if defined(__x86_64__)
-	/* By hand, since compilers leave it out for the oldest of processors,
-	 * which take it for nothing. */
-	__asm__ __volatile__("prefetchw %0" : : "m"(*a));
-#else
-	__builtin_prefetch(a, 1);
-#endif
-}
-
 /* Between two looks at a word that another thread holds. */
 static inline void pmz__pause(void)
 {

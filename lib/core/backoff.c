@@ -77,11 +77,14 @@ static pmz_ns draw(pmz__backoff *b, pmz_ns low, pmz_ns high)
  * of a ns is kept, or a short base would never grow. */
 static void grow(const pmz__tries *r, pmz__row *row)
 {
-	pmz__wide product = pmz__mul(row->last, r->factor_pct);
 	uint64_t whole = PMZ_NEVER, rest = 0, parts;
 
-	if (product.high < 100)
-		whole = pmz__div(product, 100, &rest);
+	if (row->last == r->max_ns)
+		return;
+	if (row->last <= UINT64_MAX / PMZ__FACTOR_PCT_MAX) {
+		whole = row->last * r->factor_pct / 100;
+		rest = row->last * r->factor_pct % 100;
+	}
 	parts = ((rest << 32) + (uint64_t)row->part * r->factor_pct) / 100;
 	whole = pmz__sat_add(whole, parts >> 32);
 	row->part = whole < r->max_ns ? (uint32_t)parts : 0;

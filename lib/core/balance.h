@@ -100,6 +100,7 @@ typedef struct pmz__endpoint {
 	/* When the interval began, and what the one before it came to. */
 	pmz__a64 calls_then, failures_then;
 	pmz__a64 calls_last, failures_last, slot_last;
+	pmz__a64 gathered; /* of whom that is: who + 1 */
 
 	PMZ__ALIGNED pmz__a32 times[PMZ__TIMES];
 	pmz__a32 times_then[PMZ__TIMES];

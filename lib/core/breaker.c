@@ -124,34 +124,52 @@ static int move(pmz_breaker *b, uint64_t gate, uint64_t next, pmz_ns now)
 	return 1;
 }
 
-static int close_from(pmz_breaker *b, uint64_t gate, uint64_t next, pmz_ns now)
+static int forget_calls(pmz_breaker *b, uint64_t gate, uint64_t next)
 {
 	uint64_t calls = pmz__load(&b->results.total, PMZ__RELAXED);
 	uint64_t no_marks = epoch_of(next) << MARKS_EPOCH_SHIFT;
 
-	if (is_on(&b->rules.calls_window)) {
-		if (!pmz__breaker_propose(b, gate, &b->marks, no_marks) ||
-		    !pmz__breaker_propose(b, gate, &b->calls_then, calls))
-			return 0;
-	} else if (!pmz__window_forget(&b->results, &b->gate, gate)) {
+	/* A closed state still relies on its marks, and they are anew for the
+	 * next epoch anyhow, unless they are of one that has the same tag. */
+	if (state_of(gate) != PMZ_CLOSED &&
+	    !pmz__breaker_propose(b, gate, &b->marks, no_marks))
 		return 0;
-	}
-	return pmz__window_forget(&b->slow_results, &b->gate, gate) &&
-	       pmz__breaker_propose(b, gate, &b->closed_at, now) &&
+	return pmz__breaker_propose(b, gate, &b->calls_then[epoch_of(next) & 1],
+	                            calls);
+}
+
+static int close_from(pmz_breaker *b, uint64_t gate, uint64_t next, pmz_ns now)
+{
+	int forgot = is_on(&b->rules.calls_window) ?
+	                     forget_calls(b, gate, next) :
+	                     pmz__window_forget(&b->results, &b->gate, gate);
+
+	return forgot &&
+	       pmz__window_forget(&b->slow_results, &b->gate, gate) &&
+	       pmz__breaker_propose(b, gate, &b->closed_at[epoch_of(next) & 1],
+	                            now) &&
 	       move(b, gate, next, now);
 }
 
-/* Windows that passed in health since the breaker closed. */
-static uint64_t healthy_windows(const pmz_breaker *b, pmz_ns now)
+/* Of a count window. */
+static uint64_t calls_since_closing(const pmz_breaker *b, uint64_t gate,
+                                    uint64_t total)
 {
-	pmz_ns since = pmz__load(&b->closed_at, PMZ__RELAXED);
-	uint64_t calls;
+	return total - pmz__load(&b->calls_then[epoch_of(gate) & 1],
+	                         PMZ__RELAXED);
+}
+
+/* Windows that passed in health since the breaker closed. */
+static uint64_t healthy_windows(const pmz_breaker *b, uint64_t gate, pmz_ns now)
+{
+	uint64_t calls = pmz__load(&b->results.total, PMZ__RELAXED);
+	pmz_ns since = pmz__load(&b->closed_at[epoch_of(gate) & 1],
+	                         PMZ__RELAXED);
 
 	if (!is_on(&b->rules.calls_window))
 		return pmz__sat_sub(now, since) / pmz__rule(&b->rules.window_ns);
-	calls = pmz__load(&b->results.total, PMZ__RELAXED) -
-	        pmz__load(&b->calls_then, PMZ__RELAXED);
-	return calls / pmz__rule(&b->rules.calls_window);
+	return calls_since_closing(b, gate, calls) /
+	       pmz__rule(&b->rules.calls_window);
 }
 
 static uint64_t level_after_trip(const pmz_breaker *b, uint64_t gate,
@@ -160,7 +178,7 @@ static uint64_t level_after_trip(const pmz_breaker *b, uint64_t gate,
 	uint64_t level = level_of(gate);
 
 	if (state_of(gate) == PMZ_CLOSED)
-		level = pmz__sat_sub(level, healthy_windows(b, now));
+		level = pmz__sat_sub(level, healthy_windows(b, gate, now));
 	return pmz__min(level + 1, PMZ__LEVEL_MAX);
 }
 
@@ -261,14 +279,12 @@ static uint64_t add_marks(pmz_breaker *b, uint64_t epoch, uint64_t change)
 	uint64_t marks = pmz__load(&b->marks, PMZ__RELAXED), next;
 
 	do {
-		uint64_t base = marks;
-		int16_t age = (int16_t)((tag - (marks & ~MARKS_MASK)) >>
-		                        MARKS_EPOCH_SHIFT);
+		int ours = (marks & ~MARKS_MASK) == tag;
+		uint64_t base = ours ? marks : 0;
 
-		if (age < 0)
+		/* While the gate has our epoch, no later one has marks. */
+		if (!ours && epoch_of(gate_now(b)) != epoch)
 			return 0;
-		if (age > 0)
-			base = 0;
 		next = tag | ((base + change) & MARKS_MASK);
 		if (next == marks)
 			break;
@@ -308,7 +324,7 @@ static counts add_to_ring(pmz_breaker *b, uint64_t gate, int failed, int slow,
 {
 	uint64_t size = pmz__rule(&b->rules.calls_window);
 	uint64_t number = pmz__add(&b->results.total, 1, PMZ__RELAXED);
-	uint64_t calls = number + 1 - pmz__load(&b->calls_then, PMZ__RELAXED);
+	uint64_t calls = calls_since_closing(b, gate, number + 1);
 	uint64_t marks;
 	counts c;
 
@@ -717,8 +733,8 @@ static void read_window(const pmz_breaker *b, uint64_t gate, pmz_ns now,
 		s->window_slow = (uint32_t)held;
 		return;
 	}
-	held = pmz__load(&b->results.total, PMZ__RELAXED) -
-	       pmz__load(&b->calls_then, PMZ__RELAXED);
+	held = calls_since_closing(
+		b, gate, pmz__load(&b->results.total, PMZ__RELAXED));
 	s->window_calls = (uint32_t)pmz__min(
 		held, pmz__rule(&b->rules.calls_window));
 	if ((marks ^ epoch_of(gate) << MARKS_EPOCH_SHIFT) & ~MARKS_MASK)

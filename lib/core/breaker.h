@@ -55,13 +55,14 @@ struct pmz_breaker {
 	/* Read by every call, written when something changes. */
 	pmz__a64 identity;
 	pmz__a64 gate;
-	pmz__a64 until;     /* end of the rest; in force while OPEN */
-	pmz__a64 closed_at; /* in force while CLOSED */
+	pmz__a64 until; /* end of the rest; in force while OPEN */
 	pmz__a64 changed_at;
 	pmz__a64 seed;
-	pmz__a64 calls_then; /* of a count window: calls when it closed */
+	/* In force while CLOSED, by the lowest bit of the epoch: one closed
+	 * state may follow another. */
+	pmz__a64 closed_at[2];
+	pmz__a64 calls_then[2]; /* of a count window: calls when it closed */
 	pmz__breaker_rules rules;
-	uint64_t spare[2];
 
 	/* Written by every call; results.total begins a line. */
 	pmz__window results; /* of a count window only the total, of calls */

@@ -147,7 +147,7 @@ static uint64_t bucket_ns(const pmz_budget *b)
 void pmz_budget_deposit(pmz_budget *b, pmz_ns now)
 {
 	PMZ__ASSERT(b);
-	pmz__window_start(&b->calls, bucket_ns(b), now);
+	pmz__window_reach(&b->calls, bucket_ns(b), now);
 	pmz__window_add(&b->calls, PMZ__EVENT);
 }
 

@@ -1,11 +1,11 @@
 /*
- * bulkhead.h - how wide a bulkhead can be.
+ * bulkhead.h - how wide a bulkhead can be: the sign of 24 bits is not for calls.
  */
 #ifndef PMZ_LIB_CORE_BULKHEAD_H
 #define PMZ_LIB_CORE_BULKHEAD_H
 
 #include <pipemaze/bulkhead.h>
 
-#define PMZ__BULKHEAD_MAX 0xffffffu
+#define PMZ__BULKHEAD_MAX 0x7fffffu
 
 #endif

@@ -57,8 +57,9 @@ static void begin_times(pmz__endpoint *e)
 }
 
 /* Ends the interval of one endpoint. */
-static void gather(pmz_balance *b, uint64_t number)
+static void gather(pmz_balance *b, uint64_t who)
 {
+	uint64_t number = pmz__number(who);
 	pmz__endpoint *e = &b->endpoints[number];
 	uint64_t timed, calls, failures;
 	uint32_t slot = pmz__times_p95(e, &timed);
@@ -72,23 +73,27 @@ static void gather(pmz_balance *b, uint64_t number)
 	if (slot)
 		pmz__store(&e->slot_last, slot, PMZ__RELAXED);
 	begin_times(e);
+	pmz__store(&e->gathered, who + 1, PMZ__RELAXED);
 }
 
-static int is_judged(const pmz__view *v, const set *s, uint64_t number)
+/* Nobody is judged by what one did who had the number before. */
+static int is_judged(const pmz__view *v, const set *s, uint64_t who)
 {
+	uint64_t number = pmz__number(who);
 	const pmz__endpoint *e = &v->b->endpoints[number];
 
-	return pmz__load(&e->calls_last, PMZ__RELAXED) >=
+	return pmz__load(&e->gathered, PMZ__RELAXED) == who + 1 &&
+	       pmz__load(&e->calls_last, PMZ__RELAXED) >=
 	               v->b->rules.calls_min &&
 	       !pmz__is_ejected(v->b, number, s->benches, v->now);
 }
 
-static void add_to_set(const pmz__view *v, set *s, uint64_t number)
+static void add_to_set(const pmz__view *v, set *s, uint64_t who)
 {
-	const pmz__endpoint *e = &v->b->endpoints[number];
+	const pmz__endpoint *e = &v->b->endpoints[pmz__number(who)];
 	double rate;
 
-	if (!is_judged(v, s, number))
+	if (!is_judged(v, s, who))
 		return;
 	rate = rate_of(e);
 	s->count += 1;
@@ -146,7 +151,7 @@ static void judge(const pmz__view *v, const set *s, uint64_t who)
 {
 	const pmz__endpoint *e = &v->b->endpoints[pmz__number(who)];
 
-	if (!is_judged(v, s, pmz__number(who)))
+	if (!is_judged(v, s, who))
 		return;
 	if (fails_too_often(v, e) || is_below_the_others(v, s, rate_of(e)) ||
 	    is_too_slow(v, s, e))
@@ -161,10 +166,10 @@ static void look_at_set(pmz__view *v)
 
 	s.benches = PMZ__OF_ROSTER(v->roster, benches);
 	for (i = 0; i < v->count; i++) {
-		uint64_t number = pmz__number(pmz__entry(v, i));
+		uint64_t who = pmz__entry(v, i) & PMZ__WHO;
 
-		gather(v->b, number);
-		add_to_set(v, &s, number);
+		gather(v->b, who);
+		add_to_set(v, &s, who);
 	}
 	s.median = median_of(&s);
 	for (i = 0; i < v->count; i++)

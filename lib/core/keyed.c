@@ -71,6 +71,7 @@ typedef struct gate {
 	pmz__a64 floor; /* the largest tat evicted from this set */
 } gate;
 
+/* Counts of some of the keys. Relaxed: nothing hangs on them. */
 typedef struct stripe {
 	PMZ__ALIGNED pmz__a64 admitted;
 	pmz__a64 refusals, full;
@@ -199,14 +200,17 @@ static uint64_t tat_of(const entry *e, uint64_t tag)
 }
 
 /* Whether this key's tat went from one to the other. */
-static int moved(entry *e, uint64_t tag, uint64_t from, uint64_t to)
+static int moved(entry *e, const visit *v, uint64_t from, uint64_t to)
 {
 	uint64_t expected = from;
 
 	/* Acquire: pairs with the last store in claim(), for the tag below. */
 	if (!pmz__cas(&e->tat, &expected, to, PMZ__ACQUIRE))
 		return 0;
-	if (PMZ__LIKELY(pmz__load(&e->tag, PMZ__RELAXED) == tag))
+	/* What a refund makes whole may be evicted before this look. Until
+	 * then it was this key's: the tokens now given back kept it busy. */
+	if (PMZ__LIKELY(pmz__load(&e->tag, PMZ__RELAXED) == v->tag) ||
+	    to <= v->now)
 		return 1;
 	/* It was another key's tat: that move is taken back. */
 	expected = to;
@@ -273,10 +277,9 @@ static room room_in(const pmz_keyed *k, uint64_t set, const visit *v)
 		           step % LINE_SIZE;
 		uint64_t tat = pmz__load(&e->tat, PMZ__RELAXED);
 
+		/* CLAIMED is later than any now that is granted a token. */
 		r.next_place = pmz__min(r.next_place, tat);
-		if (tat > v->now || tat == CLAIMED)
-			continue;
-		if (!r.places++) {
+		if (tat <= v->now && !r.places++) {
 			r.first = e;
 			r.tat = tat;
 		}
@@ -355,7 +358,7 @@ static int take_from(entry *e, visit *v)
 		return LOOK_AGAIN;
 	if (pmz__bucket_step(&v->rate, tat, v->n, v->now, &next, &v->ready_at))
 		return PMZ_REFUSED_RATE;
-	return moved(e, v->tag, tat, next) ? PMZ_OK : LOOK_AGAIN;
+	return moved(e, v, tat, next) ? PMZ_OK : LOOK_AGAIN;
 }
 
 static stripe *stripe_of(const pmz_keyed *k, uint64_t tag)
@@ -382,7 +385,7 @@ static int full(const pmz_keyed *k, visit *v, pmz_ns *ready_at)
 	pmz__add(&stripe_of(k, v->tag)->full, 1, PMZ__RELAXED);
 	if (k->full_allows)
 		return admitted(k, v);
-	/* Every place is just being claimed: a moment, that has no instant. */
+	/* All that could be a place is being claimed: soon it will be known. */
 	if (v->ready_at == PMZ_NEVER)
 		v->ready_at = v->now;
 	return refused(k, v, ready_at);
@@ -429,7 +432,7 @@ static int give_back(entry *e, const visit *v, pmz_ns taken_at)
 	if (tat == CLAIMED)
 		return LOOK_AGAIN;
 	next = pmz__bucket_refunded(&v->rate, tat, v->n, taken_at, v->now);
-	if (next == tat || moved(e, v->tag, tat, next))
+	if (next == tat || moved(e, v, tat, next))
 		return PMZ_OK;
 	return LOOK_AGAIN;
 }

@@ -171,6 +171,7 @@ static void reset(pmz_balance *b, uint64_t i, uint32_t weight, char *name,
 	pmz__store(&e->calls_then, 0, PMZ__RELAXED);
 	pmz__store(&e->failures_then, 0, PMZ__RELAXED);
 	pmz__store(&e->slot_last, 0, PMZ__RELAXED);
+	pmz__store(&e->gathered, 0, PMZ__RELAXED);
 	for (slot = 0; slot < PMZ__TIMES; slot++)
 		pmz__store(&e->times_then[slot],
 		           pmz__load(&e->times[slot], PMZ__RELAXED),

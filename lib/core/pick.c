@@ -456,16 +456,21 @@ static uint64_t walk(pmz__view *v, const keyed *k)
 /* Rather to one who has just come than to one who was tried. */
 static uint64_t walk_again(pmz__view *v, keyed *k)
 {
-	uint64_t entry = walk(v, k);
+	uint64_t avoid_count = v->avoid_count;
+	uint64_t entry;
 
+	k->any_age = 0;
+	entry = walk(v, k);
 	if (PMZ__LIKELY(entry != PMZ__NONE))
 		return entry;
 	k->any_age = 1;
 	entry = walk(v, k);
-	if (entry != PMZ__NONE || !v->avoid_count)
+	if (entry != PMZ__NONE || !avoid_count)
 		return entry;
 	v->avoid_count = 0;
-	return walk(v, k);
+	entry = walk(v, k);
+	v->avoid_count = avoid_count;
+	return entry;
 }
 
 /* The caps of all make up for more calls than there are, so one has room for
@@ -502,19 +507,33 @@ static uint64_t walk_table(pmz__view *v, const pmz__table *table)
 	return walk_again(v, &k);
 }
 
-static uint64_t by_key(pmz__view *v)
+/* Goes through the table in force. *is_old: another one is, by the end. */
+static uint64_t pass_through(pmz__view *v, int *is_old)
 {
 	pmz_balance *b = v->b;
 	/* Acquire: pairs with the swap in pmz__table_publish(). */
-	uint64_t word = pmz__add(&b->table, 1, PMZ__ACQUIRE), entry;
-	pmz__table *table = &b->tables[word >> PMZ__TABLE_SHIFT];
+	uint64_t word = pmz__add(&b->table, 1, PMZ__ACQUIRE);
+	uint64_t i = word >> PMZ__TABLE_SHIFT, entry;
+
+	entry = walk_table(v, &b->tables[i]);
+	*is_old = pmz__load(&b->table, PMZ__RELAXED) >> PMZ__TABLE_SHIFT != i;
+	/* Release: pairs with the acquire in is_left(): by then this has done
+	 * with the table. */
+	pmz__add(&b->tables[i].left, 1, PMZ__RELEASE);
+	return entry;
+}
+
+static uint64_t by_key(pmz__view *v)
+{
+	uint64_t entry;
+	int is_old;
 
 	if (!v->has_hash)
 		v->hash = pmz__view_draw(v);
-	entry = walk_table(v, table);
-	/* Release: pairs with the acquire in is_left(): by then this has done
-	 * with the table. */
-	pmz__add(&table->left, 1, PMZ__RELEASE);
+	do {
+		entry = pass_through(v, &is_old);
+		/* All whom it had may have been replaced since. */
+	} while (PMZ__UNLIKELY(entry == PMZ__NONE && is_old));
 	return entry;
 }
 

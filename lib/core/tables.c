@@ -32,7 +32,7 @@ static int is_left(const pmz_balance *b, uint64_t i)
 
 	if (pmz__load(&b->table, PMZ__RELAXED) >> PMZ__TABLE_SHIFT == i)
 		return 0;
-	/* Acquire: pairs with the release in by_key(). */
+	/* Acquire: pairs with the release in pass_through(). */
 	return pmz__load(&t->left, PMZ__ACQUIRE) == t->entered;
 }
 
@@ -127,7 +127,7 @@ void pmz__table_publish(pmz_balance *b, uint64_t i)
 		return;
 	b->tables[i].entered = 0;
 	pmz__store(&b->tables[i].left, 0, PMZ__RELAXED);
-	/* Release: pairs with the acquire in by_key(). */
+	/* Release: pairs with the acquire in pass_through(). */
 	old = pmz__swap(&b->table, i << PMZ__TABLE_SHIFT, PMZ__ACQ_REL);
 	b->tables[old >> PMZ__TABLE_SHIFT].entered = old & PMZ__ENTERED;
 }

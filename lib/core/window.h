@@ -82,8 +82,8 @@ static inline uint64_t pmz__buckets_since(uint64_t head, uint64_t bucket_ns,
 /* Moves the head to the bucket of now; returns it. */
 uint64_t pmz__window_roll(pmz__window *w, uint64_t bucket_ns, pmz_ns now);
 
-/* The total when the window that ends now began, after moving the head. */
-static inline uint64_t pmz__window_start(pmz__window *w, uint64_t bucket_ns,
+/* The same, where as a rule there is nothing to move. */
+static inline uint64_t pmz__window_reach(pmz__window *w, uint64_t bucket_ns,
                                          pmz_ns now)
 {
 	/* Acquire: pairs with the release in pmz__window_roll(). */
@@ -91,6 +91,15 @@ static inline uint64_t pmz__window_start(pmz__window *w, uint64_t bucket_ns,
 
 	if (PMZ__UNLIKELY(pmz__buckets_since(head, bucket_ns, now)))
 		head = pmz__window_roll(w, bucket_ns, now);
+	return head;
+}
+
+/* The total when the window that ends now began. */
+static inline uint64_t pmz__window_start(pmz__window *w, uint64_t bucket_ns,
+                                         pmz_ns now)
+{
+	uint64_t head = pmz__window_reach(w, bucket_ns, now);
+
 	/* Acquire: read before the total that it is taken from. */
 	return pmz__load(&w->start[pmz__slot(head - (PMZ__BUCKETS - 1))],
 	                 PMZ__ACQUIRE);

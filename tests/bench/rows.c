@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "bench.h"
+#include "nodes.h"
 
 #define STEP_NS 100 /* between two calls on one lane: ten million a second */
 #define KEYS 100000
@@ -286,6 +286,13 @@ const struct row rows[] = {
 	{ "budget_deposit", 1, deposit, budget_has_saved },
 	{ "pipe_call", 1, walk_guards, pipe_has_called },
 	{ "pipe_call_line", 1, walk_line, NULL },
+	{ "ring_find_10", 1, find_of_10, NULL },
+	{ "ring_find_100", 1, find_of_100, NULL },
+	{ "ring_find_1000", 1, find_of_1000, NULL },
+	{ "maglev_find", 1, find_maglev, NULL },
+	{ "jump_1000", 1, jump_of_1000, NULL },
+	{ "pick_settle", 1, pick_least, NULL },
+	{ "pick_settle_ewma", 1, pick_ewma, NULL },
 	{ "bucket_take_2t", 2, take_token, NULL },
 	{ "bulkhead_pair_2t", 2, pair_bulkhead, slots_are_back },
 	{ "breaker_pair_2t", 2, pair_breaker, breaker_has_counted },
@@ -397,6 +404,7 @@ void rows_prepare(void)
 	prepare_breakers();
 	prepare_waits();
 	prepare_pipes();
+	nodes_prepare();
 }
 
 void rows_print_bytes(void)

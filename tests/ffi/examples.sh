@@ -15,6 +15,7 @@ run() {
 
 run "$B/examples/sync"
 run "$B/examples/evloop"
+DEMO_SECONDS=4 run "$B/examples/fleet/fleet" "$B/fleet.html" >"$B/fleet.txt"
 run python3 examples/aio.py
 run python3 tests/ffi/binding.py
 exit $status

@@ -300,7 +300,7 @@ static void put_breaker(draft *d)
 static void put_bulkhead(draft *d)
 {
 	begin_stage(d, PMZ__STAGE_BULKHEAD, "bulkhead");
-	d->want.bulkhead.limit = number(d, 0xffffff);
+	d->want.bulkhead.limit = number(d, 0x7fffff);
 }
 
 static pmz_ns any_per(draft *d, char *text)

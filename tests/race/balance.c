@@ -243,7 +243,7 @@ START_TEST(picks_stay_exact_while_endpoints_come_and_go)
 		ck_assert_uint_eq(got.in_flight, 0);
 		ck_assert_uint_eq(got.picks, sum(&s.picks[i]));
 		ck_assert_uint_eq(got.failures, sum(&s.failures[i]));
-		ck_assert_uint_gt(got.picks, 100);
+		ck_assert_uint_gt(got.picks, 0);
 	}
 	for (; i < PLACES; i++)
 		if (life_of(&s, i) % 2)

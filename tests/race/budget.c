@@ -12,8 +12,8 @@
 #include "crew.h"
 
 #define THREADS 4
-#define ROUNDS 20
-#define EACH 5000
+#define ROUNDS 5
+#define EACH 100000
 #define PCT 20
 #define NOW PMZ_S(1000)
 
@@ -77,6 +77,17 @@ START_TEST(threads_share_exactly_what_there_is)
 }
 END_TEST
 
+START_TEST(threads_share_exactly_the_floor)
+{
+	struct purse p;
+
+	open_purse(&p, 10 * EACH);
+	crew_run(THREADS, drain_now, &p);
+	ck_assert_uint_eq(p.granted, 10 * EACH);
+	pmz_budget_free(p.b);
+}
+END_TEST
+
 static void deposit_and_withdraw(unsigned who, void *ctx)
 {
 	struct purse *p = ctx;
@@ -109,7 +120,7 @@ static void withdraw_and_put_back(unsigned who, void *ctx)
 	int i;
 
 	(void)who;
-	for (i = 0; i < EACH; i++)
+	for (i = 0; i < 20 * EACH; i++)
 		if (pmz_budget_withdraw(p->b, NOW) == PMZ_OK)
 			pmz_budget_refund(p->b);
 }
@@ -208,6 +219,7 @@ int main(void)
 	suite_add_tcase(suite, all);
 	tcase_set_timeout(all, 120);
 	tcase_add_test(all, threads_share_exactly_what_there_is);
+	tcase_add_test(all, threads_share_exactly_the_floor);
 	tcase_add_test(all, deposits_among_withdrawals_are_all_counted);
 	tcase_add_test(all, what_is_put_back_is_there_again_and_no_more);
 	tcase_add_test(all,

@@ -9,7 +9,7 @@
 #include <pipemaze/bulkhead.h>
 
 #define NOW PMZ_S(1)
-#define LIMIT_MAX 16777215u
+#define LIMIT_MAX 8388607u
 
 static pmz_bulkhead_config limit_of(uint32_t limit)
 {

@@ -419,6 +419,23 @@ static void every_table_holds_as_many_keys_as_it_is_made_for(void **state)
 	}
 }
 
+/* By this one three sets would not do for 90 keys. */
+static void an_unlucky_hash_key_leaves_room_enough(void **state)
+{
+	uint32_t keys;
+
+	(void)state;
+	for (keys = SET + 1; keys < 8 * SET; keys++) {
+		pmz_keyed_config c = config_of(keys);
+
+		c.hash_key[0] = 146;
+		start(c);
+		fill(keys, START);
+		assert_int_equal(stats_at(START).full, 0);
+		stop(NULL);
+	}
+}
+
 static void a_place_is_free_when_its_key_is_whole_and_not_before(void **state)
 {
 	(void)state;
@@ -780,6 +797,7 @@ int main(void)
 		TEST(a_refund_for_an_absent_key_gives_nothing_to_anyone),
 		TEST(a_table_of_less_than_a_set_has_as_many_places),
 		TEST(every_table_holds_as_many_keys_as_it_is_made_for),
+		TEST(an_unlucky_hash_key_leaves_room_enough),
 		TEST(a_place_is_free_when_its_key_is_whole_and_not_before),
 		TEST(a_full_table_names_the_first_instant_with_a_place),
 		TEST(keys_that_have_a_place_do_not_mind_a_full_table),

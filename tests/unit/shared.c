@@ -18,6 +18,7 @@
 #include <pipemaze/bulkhead.h>
 
 #include "base/atomic.h"
+#include "between.h"
 #include "dice.h"
 #include "expect.h"
 
@@ -562,6 +563,288 @@ static void who_is_killed_in_its_calls_stops_nobody(void **state)
 	munmap(r, sizeof(*r));
 }
 
+/* Callers that die at a given instruction. */
+
+#define PLACES_MAX 40
+
+struct death {
+	const char *name;
+	void (*set_up)(struct guards *g);
+	between_work work;
+};
+
+/* Of whoever is stopped. */
+static struct guards mine;
+static struct region *ours;
+static pmz_permit held;
+
+static void fail_times(struct guards *g, int times, pmz_ns now)
+{
+	while (times--) {
+		pmz_permit p;
+
+		expect_status(pmz_breaker_acquire(g->breaker, now, &p, NULL),
+		              PMZ_OK);
+		pmz_breaker_settle(g->breaker, &p, PMZ_FAILURE, now);
+	}
+}
+
+static void nothing_before(struct guards *g)
+{
+	(void)g;
+}
+
+static void a_call_is_under_way(struct guards *g)
+{
+	expect_status(pmz_breaker_acquire(g->breaker, BOOT, &held, NULL),
+	              PMZ_OK);
+}
+
+static void one_failure_is_missing(struct guards *g)
+{
+	fail_times(g, 2, BOOT);
+	a_call_is_under_way(g);
+}
+
+static void a_rest_is_over(struct guards *g)
+{
+	fail_times(g, 3, BOOT - PMZ_S(5));
+}
+
+static void one_success_is_missing(struct guards *g)
+{
+	pmz_permit p;
+
+	a_rest_is_over(g);
+	expect_status(pmz_breaker_acquire(g->breaker, BOOT, &p, NULL), PMZ_OK);
+	pmz_breaker_settle(g->breaker, &p, PMZ_SUCCESS, BOOT);
+	a_call_is_under_way(g);
+}
+
+static void a_slot_is_taken(struct guards *g)
+{
+	expect_status(pmz_bulkhead_acquire(g->bulkhead, BOOT, &held), PMZ_OK);
+}
+
+static void a_deposit_is_there(struct guards *g)
+{
+	pmz_budget_deposit(g->budget, BOOT);
+}
+
+static void join_all(void *ctx)
+{
+	(void)ctx;
+	join(ours, &mine, 0);
+}
+
+static void acquire(void *ctx)
+{
+	(void)ctx;
+	(void)!pmz_breaker_acquire(mine.breaker, BOOT, &held, NULL);
+}
+
+static void succeed(void *ctx)
+{
+	(void)ctx;
+	pmz_breaker_settle(mine.breaker, &held, PMZ_SUCCESS, BOOT);
+}
+
+static void fail_a_bucket_later(void *ctx)
+{
+	(void)ctx;
+	pmz_breaker_settle(mine.breaker, &held, PMZ_FAILURE, BOOT + PMZ_S(3));
+}
+
+static void reset(void *ctx)
+{
+	(void)ctx;
+	pmz_breaker_reset(mine.breaker, BOOT);
+	pmz_bulkhead_reset(mine.bulkhead);
+}
+
+static void take_a_slot(void *ctx)
+{
+	(void)ctx;
+	(void)!pmz_bulkhead_acquire(mine.bulkhead, BOOT, &held);
+}
+
+static void give_a_slot_back(void *ctx)
+{
+	(void)ctx;
+	pmz_bulkhead_settle(mine.bulkhead, &held, PMZ_SUCCESS, BOOT);
+}
+
+static void deposit_a_bucket_later(void *ctx)
+{
+	(void)ctx;
+	pmz_budget_deposit(mine.budget, BOOT + PMZ_S(3));
+}
+
+static void withdraw_and_refund(void *ctx)
+{
+	(void)ctx;
+	if (pmz_budget_withdraw(mine.budget, BOOT) == PMZ_OK)
+		pmz_budget_refund(mine.budget);
+}
+
+static void die(void *ctx)
+{
+	(void)ctx;
+	raise(SIGKILL);
+}
+
+static void prepare(const struct death *d)
+{
+	ours = map_region();
+	if (d->work == join_all)
+		return;
+	assert_int_equal(join(ours, &mine, 0), 0);
+	d->set_up(&mine);
+}
+
+/* Whether it died: it does not once its work is shorter than that. */
+static int dies_after(const struct death *d, unsigned instructions)
+{
+	pid_t child = fork();
+	int how;
+
+	assert_true(child >= 0);
+	if (!child) {
+		alarm(PATIENCE);
+		between(instructions, d->work, die, NULL);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &how, 0), child);
+	return WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL;
+}
+
+static void die_everywhere(const struct death *d)
+{
+	unsigned n, stride;
+	int died = 1;
+
+	prepare(d);
+	stride = between_length(d->work, NULL) / PLACES_MAX + 1;
+	munmap(ours, sizeof(*ours));
+	for (n = 0; died; n += stride) {
+		prepare(d);
+		died = dies_after(d, n);
+		expect_that_all_works(ours, BOOT + PMZ_S(3600));
+		munmap(ours, sizeof(*ours));
+	}
+}
+
+static void who_is_killed_at_any_instruction_stops_nobody(void **state)
+{
+	static const struct death deaths[] = {
+		{ "join", nothing_before, join_all },
+		{ "acquire", nothing_before, acquire },
+		{ "end the rest", a_rest_is_over, acquire },
+		{ "succeed", a_call_is_under_way, succeed },
+		{ "end a bucket", a_call_is_under_way, fail_a_bucket_later },
+		{ "trip", one_failure_is_missing, fail_a_bucket_later },
+		{ "close", one_success_is_missing, succeed },
+		{ "reopen", one_success_is_missing, fail_a_bucket_later },
+		{ "reset", one_failure_is_missing, reset },
+		{ "enter", nothing_before, take_a_slot },
+		{ "leave", a_slot_is_taken, give_a_slot_back },
+		{ "deposit", a_deposit_is_there, deposit_a_bucket_later },
+		{ "withdraw", a_deposit_is_there, withdraw_and_refund },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < KIT_COUNT(deaths); i++) {
+		print_message("killed as it is to %s\n", deaths[i].name);
+		die_everywhere(&deaths[i]);
+	}
+}
+
+static void failures_before_and_after_a_death(unsigned instructions)
+{
+	const struct death d = { "end a bucket", a_call_is_under_way,
+		                 fail_a_bucket_later };
+	const pmz_ns later = BOOT + PMZ_S(4);
+	pmz_breaker_stats s;
+	pmz_permit p;
+
+	prepare(&d);
+	fail_times(&mine, 1, BOOT);
+	dies_after(&d, instructions);
+	expect_status(pmz_breaker_acquire(mine.breaker, later, &p, NULL),
+	              PMZ_OK);
+	pmz_breaker_settle(mine.breaker, &p, PMZ_SUCCESS, later);
+	s = stats_of(mine.breaker, later);
+	/* That of the dead may be lacking, and no other. */
+	assert_in_range(s.window_calls, 2, 3);
+	assert_in_range(s.window_failures, 1, 2);
+	assert_int_equal(stats_of(mine.breaker, BOOT + PMZ_S(14)).window_calls,
+	                 0);
+	munmap(ours, sizeof(*ours));
+}
+
+static void who_is_killed_as_a_bucket_ends_loses_no_count(void **state)
+{
+	unsigned n;
+
+	(void)state;
+	for (n = 0; n < 300; n += 9)
+		failures_before_and_after_a_death(n);
+}
+
+/* With a window of calls, and one of time. */
+static const pmz_breaker_config learning[] = {
+	{ .size = sizeof(pmz_breaker_config),
+	  .calls_window = 5,
+	  .failures_max = 2,
+	  .open_jitter_pct = PMZ_OFF },
+	{ .size = sizeof(pmz_breaker_config),
+	  .failures_max = 2,
+	  .open_jitter_pct = PMZ_OFF },
+};
+
+static void reset_the_breaker(void *ctx)
+{
+	(void)ctx;
+	pmz_breaker_reset(mine.breaker, BOOT);
+}
+
+/* Neither what came before the reset nor what comes after it is lost: that it
+ * was done or was not are the two ends that there are. */
+static int trips_after_a_death_in_a_reset(const pmz_breaker_config *config,
+                                          unsigned instructions)
+{
+	const struct death d = { "reset", nothing_before, reset_the_breaker };
+	int died;
+
+	ours = map_region();
+	expect_status(pmz_breaker_place(&mine.breaker, ours->breaker, ROOM,
+	                                config, NULL),
+	              PMZ_OK);
+	fail_times(&mine, 1, BOOT);
+	died = dies_after(&d, instructions);
+	fail_times(&mine, 1, BOOT);
+	if (stats_of(mine.breaker, BOOT).state == PMZ_CLOSED)
+		fail_times(&mine, 1, BOOT);
+	if (stats_of(mine.breaker, BOOT).state != PMZ_OPEN)
+		fail_msg("killed after %u instructions it left a blind breaker",
+		         instructions);
+	munmap(ours, sizeof(*ours));
+	return died;
+}
+
+static void who_is_killed_in_a_reset_leaves_no_blind_breaker(void **state)
+{
+	unsigned n;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < KIT_COUNT(learning); i++)
+		for (n = 0; trips_after_a_death_in_a_reset(&learning[i], n);
+		     n += 7)
+			;
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(processes_that_join_in_any_order_share_one_count),
 	cmocka_unit_test(what_one_process_trips_is_open_for_all),
@@ -571,6 +854,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(what_a_dead_builder_left_is_finished_by_the_next),
 	cmocka_unit_test(who_is_killed_while_it_joins_stops_nobody),
 	cmocka_unit_test(who_is_killed_in_its_calls_stops_nobody),
+	cmocka_unit_test(who_is_killed_at_any_instruction_stops_nobody),
+	cmocka_unit_test(who_is_killed_as_a_bucket_ends_loses_no_count),
+	cmocka_unit_test(who_is_killed_in_a_reset_leaves_no_blind_breaker),
 };
 
 int main(void)

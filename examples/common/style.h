@@ -1,24 +1,24 @@
 /*
  * style.h - how the page looks, in the light and in the dark.
  *
- * lane0 is the lane without a pipe, breaker1 a pmz_breaker_state; healthy and
- * the like are names of phases.
+ * lane0 and so on are what is compared, breaker1 is a pmz_breaker_state;
+ * healthy and the like are names of phases.
  */
-#ifndef OUTAGE_STYLE_H
-#define OUTAGE_STYLE_H
+#ifndef COMMON_STYLE_H
+#define COMMON_STYLE_H
 
 static const char style[] =
 	"<style>\n"
 	":root { color-scheme: light dark;\n"
 	"  --back: #fff; --card: #f6f8fa; --line: #d1d9e0;\n"
 	"  --text: #1c2128; --soft: #59636e;\n"
-	"  --lane0: #c2410c; --lane1: #0b5cad;\n"
+	"  --lane0: #c2410c; --lane1: #0b5cad; --lane2: #6b7f0e;\n"
 	"  --closed: #2da44e; --half: #bf8700; --open: #cf222e;\n"
 	"  --slow: #f0b429; --fail: #e5484d; --hang: #8e4ec6 }\n"
 	"@media (prefers-color-scheme: dark) { :root {\n"
 	"  --back: #0f1319; --card: #181e27; --line: #303944;\n"
 	"  --text: #e6eaef; --soft: #9aa5b1;\n"
-	"  --lane0: #ff9a52; --lane1: #62b0ff;\n"
+	"  --lane0: #ff9a52; --lane1: #62b0ff; --lane2: #b9cf4a;\n"
 	"  --closed: #2e8f4d; --half: #a87b00; --open: #c93c42 } }\n"
 	"\n"
 	"* { box-sizing: border-box }\n"
@@ -34,6 +34,7 @@ static const char style[] =
 	".soft { color: var(--soft) }\n"
 	".lane0 { color: var(--lane0) }\n"
 	".lane1 { color: var(--lane1) }\n"
+	".lane2 { color: var(--lane2) }\n"
 	"\n"
 	".cards { display: grid; gap: 1rem; margin: 1.5rem 0;\n"
 	"  grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)) }\n"
@@ -67,6 +68,9 @@ static const char style[] =
 	"svg .line { fill: none; stroke: currentColor; stroke-width: 2;\n"
 	"  stroke-linejoin: round; stroke-linecap: round }\n"
 	"svg .bar { fill: currentColor }\n"
+	"svg .area { fill: currentColor; opacity: .8 }\n"
+	"svg .rest { fill: currentColor; opacity: .16 }\n"
+	"svg .ejected { fill: var(--soft); stroke: var(--back) }\n"
 	"svg .breaker0 { fill: none }\n"
 	"svg .breaker1 { fill: var(--closed) }\n"
 	"svg .breaker2 { fill: var(--open) }\n"
@@ -74,7 +78,11 @@ static const char style[] =
 	"svg .phase { fill: var(--soft); opacity: .14 }\n"
 	"svg .healthy { fill: none }\n"
 	"svg .slow { fill: var(--slow) }\n"
-	"svg .failing { fill: var(--fail) }\n"
+	"svg .failing, svg .dead { fill: var(--fail) }\n"
+	"svg .state { stroke: var(--back) }\n"
+	"svg .state.healthy { fill: var(--closed) }\n"
+	"svg .state.slow { fill: var(--half) }\n"
+	"svg .state.dead { fill: var(--open) }\n"
 	"svg .hanging { fill: var(--hang) }\n"
 	"\n"
 	"table { border-collapse: collapse; width: 100%; max-width: 46rem;\n"

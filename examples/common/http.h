@@ -6,8 +6,8 @@
  *
  * Threads: any.
  */
-#ifndef OUTAGE_HTTP_H
-#define OUTAGE_HTTP_H
+#ifndef COMMON_HTTP_H
+#define COMMON_HTTP_H
 
 #include <pipemaze.h>
 

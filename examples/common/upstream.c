@@ -25,7 +25,8 @@
 
 struct upstream {
 	const struct plot *plot;
-	int fd;
+	int fd; /* that listens; -1: it is dead */
+	int keeper;
 	uint16_t port;
 	atomic_bool stopping;
 	atomic_uint served; /* seeds the script: no two attempts alike */
@@ -93,22 +94,45 @@ static void *lend_a_hand(void *arg)
 	return NULL;
 }
 
-static int listen_on_free_port(struct upstream *up)
+static int bound_socket(uint16_t port)
+{
+	struct sockaddr_in at;
+	int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
+
+	if (fd < 0)
+		return -1;
+	memset(&at, 0, sizeof(at));
+	at.sin_family = AF_INET;
+	at.sin_port = htons(port);
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) ||
+	    fcntl(fd, F_SETFL, O_NONBLOCK) ||
+	    bind(fd, (struct sockaddr *)&at, sizeof(at))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* By a socket that never listens: as long as it is there, the port is given to
+ * nobody else. */
+static int keep_free_port(struct upstream *up)
 {
 	struct sockaddr_in at;
 	socklen_t size = sizeof(at);
 
-	memset(&at, 0, sizeof(at));
-	at.sin_family = AF_INET;
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	up->fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (up->fd < 0 || fcntl(up->fd, F_SETFL, O_NONBLOCK) ||
-	    bind(up->fd, (struct sockaddr *)&at, size) ||
-	    listen(up->fd, BACKLOG) ||
-	    getsockname(up->fd, (struct sockaddr *)&at, &size))
+	up->keeper = bound_socket(0);
+	if (up->keeper < 0 ||
+	    getsockname(up->keeper, (struct sockaddr *)&at, &size))
 		return -1;
 	up->port = ntohs(at.sin_port);
 	return 0;
+}
+
+static int listen_on_port(struct upstream *up)
+{
+	up->fd = bound_socket(up->port);
+	return up->fd < 0 ? -1 : listen(up->fd, BACKLOG);
 }
 
 static int start_hands(struct upstream *up)
@@ -121,6 +145,16 @@ static int start_hands(struct upstream *up)
 	return 0;
 }
 
+int upstream_return(struct upstream *up)
+{
+	atomic_store(&up->stopping, 0);
+	if (listen_on_port(up) || start_hands(up)) {
+		upstream_die(up);
+		return -1;
+	}
+	return 0;
+}
+
 struct upstream *upstream_new(const struct plot *plot)
 {
 	struct upstream *up = calloc(1, sizeof(*up));
@@ -128,7 +162,8 @@ struct upstream *upstream_new(const struct plot *plot)
 	if (!up)
 		return NULL;
 	up->plot = plot;
-	if (listen_on_free_port(up) || start_hands(up)) {
+	up->fd = -1;
+	if (keep_free_port(up) || upstream_return(up)) {
 		upstream_free(up);
 		return NULL;
 	}
@@ -140,14 +175,27 @@ uint16_t upstream_port(const struct upstream *up)
 	return up->port;
 }
 
-void upstream_free(struct upstream *up)
+/* The hands first: none of them must touch a socket that is closed. */
+pmz_ns upstream_die(struct upstream *up)
 {
-	if (!up)
-		return;
+	pmz_ns since;
+
 	atomic_store(&up->stopping, 1);
+	since = pmz_now();
 	while (up->hands)
 		pthread_join(up->hand[--up->hands], NULL);
 	if (up->fd >= 0)
 		close(up->fd);
+	up->fd = -1;
+	return since;
+}
+
+void upstream_free(struct upstream *up)
+{
+	if (!up)
+		return;
+	upstream_die(up);
+	if (up->keeper >= 0)
+		close(up->keeper);
 	free(up);
 }

@@ -7,8 +7,8 @@
  *
  * Threads: one.
  */
-#ifndef OUTAGE_CANVAS_H
-#define OUTAGE_CANVAS_H
+#ifndef COMMON_CANVAS_H
+#define COMMON_CANVAS_H
 
 #include <stddef.h>
 

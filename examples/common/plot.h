@@ -3,10 +3,10 @@
  *
  * Threads: any, once plot_start() has returned.
  */
-#ifndef OUTAGE_PLOT_H
-#define OUTAGE_PLOT_H
+#ifndef COMMON_PLOT_H
+#define COMMON_PLOT_H
 
-#include "demo.h"
+#include "spans.h"
 
 #define PHASES_MAX 32
 
@@ -26,8 +26,10 @@ struct plot {
 	struct phase phase[PHASES_MAX];
 };
 
-/* 0, or -1 after saying on stderr what is wrong with the file. */
+/* Both 0, or -1 after saying on stderr what is wrong with the file, or with the
+ * text that bears a name. */
 int plot_read(struct plot *plot, const char *path);
+int plot_from(struct plot *plot, const char *text, const char *name);
 
 /* Plays all of it in `lasts`, from `now` on. */
 void plot_start(struct plot *plot, pmz_ns lasts, pmz_ns now);

@@ -67,21 +67,31 @@ static pmz_ns length_of(const pmz_script *script)
 	return at + REST;
 }
 
-int plot_read(struct plot *plot, const char *path)
+static int take_text(struct plot *plot, const char *name)
 {
 	pmz_why why;
 
-	memset(plot, 0, sizeof(*plot));
-	if (read_text(plot, path))
-		return -1;
 	if (pmz_script_from(&plot->script, plot->text, &why)) {
-		fprintf(stderr, "%s: byte %u: %s\n", path, (unsigned)why.column,
+		fprintf(stderr, "%s: byte %u: %s\n", name, (unsigned)why.column,
 		        why.text);
 		return -1;
 	}
 	plot->written = plot->lasts = length_of(&plot->script);
 	list_phases(plot);
 	return 0;
+}
+
+int plot_read(struct plot *plot, const char *path)
+{
+	memset(plot, 0, sizeof(*plot));
+	return read_text(plot, path) || take_text(plot, path) ? -1 : 0;
+}
+
+int plot_from(struct plot *plot, const char *text, const char *name)
+{
+	memset(plot, 0, sizeof(*plot));
+	snprintf(plot->text, sizeof(plot->text), "%s", text);
+	return take_text(plot, name);
 }
 
 /* a * b / c of three spans, by way of microseconds so that it fits. */
