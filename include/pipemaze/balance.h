@@ -3,7 +3,7 @@
  *
  *   pmz_pick pick;
  *   if (pmz_balance_pick(b, NULL, now, &pick) == PMZ_OK) {
- *       pmz_outcome how = call(endpoints[pick.endpoint], ...);
+ *       pmz_outcome how = attempt_at(pick.endpoint);
  *       pmz_balance_settle(b, &pick, how, pmz_now());
  *   }
  *
@@ -90,7 +90,7 @@ typedef struct pmz_wish {
 	uint32_t size;         /* sizeof(pmz_wish) */
 	uint32_t avoid_count;  /* endpoints tried before, */
 	const uint32_t *avoid; /* .. passed over while another is there */
-	const void *reserved;
+	PMZ_POINTER_PAD(reserved)
 	uint64_t hash;         /* of the key, BY_KEY; any, without a wish */
 } pmz_wish;
 

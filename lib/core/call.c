@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/config.h"
+#include "core/balance.h"
 #include "core/breaker.h"
 #include "core/pipe.h"
 
@@ -120,6 +121,14 @@ static void leave_breaker(call *c)
 	c->breaker = NULL;
 }
 
+/* Unused: as if it had not been picked. */
+static void drop_endpoint(call *c)
+{
+	if (c->balance)
+		pmz__balance_undo(c->balance, &c->pick);
+	c->balance = NULL;
+}
+
 static void leave_endpoint(call *c, pmz_outcome how, pmz_ns now)
 {
 	if (c->balance)
@@ -142,7 +151,8 @@ static int pick_endpoint(call *c, pmz_balance *b, pmz_ns now)
 	int status;
 
 	memset(&wish, 0, sizeof(wish));
-	wish.size = sizeof(wish);
+	/* Without a key, one is drawn where the endpoint goes by key. */
+	wish.size = c->hash ? sizeof(wish) : offsetof(pmz_wish, hash);
 	wish.hash = c->hash;
 	wish.avoid = avoid;
 	wish.avoid_count = (uint32_t)pmz__min(c->tries, AVOIDED);
@@ -178,7 +188,7 @@ static int enter(call *c, const pmz__guards *g, pmz_ns now, pmz_ns *ready_at)
 	}
 	if (g->bucket && pmz__bucket_take(g->bucket, &g->rate, c->tokens, now,
 	                                  ready_at)) {
-		leave_endpoint(c, PMZ_IGNORE, now);
+		drop_endpoint(c);
 		leave_bulkhead(c, now);
 		leave_breaker(c);
 		return PMZ_REFUSED_RATE;

@@ -17,7 +17,7 @@
 #define SOME 5000
 #define EACH 2000
 #define FIRST 1000      /* tokens that need no wait */
-#define RESERVED 200000 /* by each */
+#define RESERVED 300000 /* by each */
 
 struct table {
 	pmz_rate rate;
@@ -161,7 +161,7 @@ static void take_or_rerate(unsigned who, void *ctx)
 		t->granted += drain(t, START);
 		return;
 	}
-	for (i = 0; i < EACH; i++)
+	for (i = 0; i < 200 * EACH; i++)
 		pmz_bucket_rerate(&t->bucket, &t->rate, &t->rate, START);
 }
 

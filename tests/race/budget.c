@@ -12,8 +12,8 @@
 #include "crew.h"
 
 #define THREADS 4
-#define ROUNDS 5
-#define EACH 100000
+#define ROUNDS 3
+#define EACH 400000
 #define PCT 20
 #define NOW PMZ_S(1000)
 
@@ -81,9 +81,9 @@ START_TEST(threads_share_exactly_the_floor)
 {
 	struct purse p;
 
-	open_purse(&p, 10 * EACH);
+	open_purse(&p, 5 * EACH);
 	crew_run(THREADS, drain_now, &p);
-	ck_assert_uint_eq(p.granted, 10 * EACH);
+	ck_assert_uint_eq(p.granted, 5 * EACH);
 	pmz_budget_free(p.b);
 }
 END_TEST
@@ -120,7 +120,7 @@ static void withdraw_and_put_back(unsigned who, void *ctx)
 	int i;
 
 	(void)who;
-	for (i = 0; i < 20 * EACH; i++)
+	for (i = 0; i < 5 * EACH; i++)
 		if (pmz_budget_withdraw(p->b, NOW) == PMZ_OK)
 			pmz_budget_refund(p->b);
 }
