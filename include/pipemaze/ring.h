@@ -1,7 +1,7 @@
 /*
  * ring.h - which node has this key, and keep it so when nodes come and go.
  *
- *   pmz_node nodes[] = { { "10.0.0.1:8080", 1, 0 }, { "10.0.0.2:8080", 2, 0 } };
+ *   pmz_node nodes[] = { { "10.0.0.1:80", 1, 0 }, { "10.0.0.2:80", 2, 0 } };
  *   pmz_ring *ring;
  *   uint32_t at;
  *   if (pmz_ring_new(&ring, NULL, nodes, 2, &why) == PMZ_OK &&
@@ -13,9 +13,9 @@
  * how many keys would move, then use that one.
  *
  * NATIVE and RENDEZVOUS move exactly the share of the node that came, went or
- * was re-weighted; MAGLEV is the quickest and spreads best, and moves a few keys
- * more; JUMP can only add a shard at its end. The layouts from KETAMA on place
- * every key where the projects do that they are named after.
+ * was re-weighted; MAGLEV is the quickest and spreads best, and moves a few
+ * keys more; JUMP can only add a shard at its end. The layouts from KETAMA on
+ * place every key where the projects do that they are named after.
  *
  * Nothing here blocks, reads a clock, or allocates after _new.
  * Threads: any may find while another marks nodes down; _free needs it alone.
@@ -54,18 +54,18 @@ typedef struct pmz_ring_config {
 	uint32_t size;       /* sizeof(pmz_ring_config) */
 	uint32_t layout;     /* PMZ_RING_NATIVE */
 	uint32_t points;     /* 160    a weight unit (NATIVE) */
-	uint32_t table_size; /* 65537  a prime, never changed with the nodes; 100
-	                      *        x as many spread to 1 % (MAGLEVs) */
+	uint32_t table_size; /* 65537  a prime, 100 x the nodes to spread to
+	                      *        1 %; never changed with them (MAGLEVs) */
 	uint32_t size_min;   /* 1024   of the ring (ENVOY) */
 	uint32_t size_max;   /* 8 M    likewise */
 } pmz_ring_config;
 
 /* Copies the nodes; cfg may be NULL. The order in which they come makes no
  * difference (JUMP and ENVOY apart): where points of two nodes fall together,
- * their names decide. PMZ_E_CONFIG, with why->index: no nodes, or more than 2^24
- * of them; two alike, or one without a name; weights of 2^32 in all, or more
- * than 2^24 points; a table that is no prime or has fewer slots than nodes;
- * weights that JUMP cannot have.
+ * their names decide. PMZ_E_CONFIG, with why->index: no nodes, or more than
+ * 2^24 of them; two alike, or one without a name; weights of 2^32 in all, or
+ * more than 2^24 points; a table that is no prime or has fewer slots than
+ * nodes; weights that JUMP cannot have.
  * PMZ_E_ABSENT: a layout that needs MD5 in a build without it. */
 PMZ_API PMZ_MUST_USE int pmz_ring_new(pmz_ring **out,
                                       const pmz_ring_config *cfg,
@@ -96,8 +96,10 @@ PMZ_API int pmz_ring_mark(pmz_ring *r, uint32_t node, int down);
  * that hash keys alike; else of a million keys. */
 PMZ_API uint32_t pmz_ring_diff_ppm(const pmz_ring *a, const pmz_ring *b);
 
-PMZ_API uint64_t pmz_hash(const void *key, size_t len, uint64_t seed); /* XXH64 */
-PMZ_API uint32_t pmz_jump(uint64_t key, uint32_t buckets); /* 0 for none */
+/* XXH64. */
+PMZ_API uint64_t pmz_hash(const void *key, size_t len, uint64_t seed);
+/* Lamping and Veach's jump hash; 0 for no buckets. */
+PMZ_API uint32_t pmz_jump(uint64_t key, uint32_t buckets);
 
 /* h * 31 + c over UTF-16 units in 32 bits, its absolute value modulo n: where
  * JavaScript producers put a key. `key` is UTF-8, what is not becomes U+FFFD;

@@ -16,9 +16,9 @@
 #define NEARLY_ONE (0 - ((uint64_t)1 << 43)) /* 1 - 2^-21, in parts of 2^-64 */
 
 /* at * by, rounded to a double and then down, for a whole `at` and 1 <= by <=
- * 2^31. A product in whole numbers takes half the time. It is rounded down only,
- * and where rounding to a double could reach the next whole number, which up to
- * 2^33 is less than 2^-21 above, the doubles decide. */
+ * 2^31. A product in whole numbers takes half the time. It is rounded down
+ * only, and where rounding to a double could reach the next whole number, which
+ * up to 2^33 is less than 2^-21 above, the doubles decide. */
 static uint64_t times(uint64_t at, double by)
 {
 	pmz__wide product;
@@ -39,12 +39,13 @@ static uint64_t times(uint64_t at, double by)
 uint32_t pmz_jump(uint64_t key, uint32_t buckets)
 {
 	uint64_t at = 0, next = 0;
+	double drawn;
 
 	while (next < buckets) {
 		at = next;
 		key = key * UINT64_C(2862933555777941757) + 1;
-		next = times(at + 1, (double)(INT64_C(1) << 31) /
-		                             (double)((int64_t)(key >> 33) + 1));
+		drawn = (double)((int64_t)(key >> 33) + 1);
+		next = times(at + 1, (double)(INT64_C(1) << 31) / drawn);
 	}
 	return (uint32_t)at;
 }

@@ -1,17 +1,14 @@
 /*
- * ring.c - which node has this key: looking up, marking, making and freeing.
+ * ring.c - which node has this key: the lookup, what it passes over, and marks.
  *
- * While every node is up, a lookup is the shape's own search. Otherwise it walks
- * on from what that finds to the first node that is up, so that a node marked
- * down and up again gives its keys to the same others and takes back the same.
- * A layout may leave a light node without a point or a slot; if only such nodes
- * are up, the keys go to them nevertheless.
+ * While every node is up, a lookup is the shape's own search. Otherwise it
+ * walks on from what that finds to the first node that is up, so that a node
+ * marked down and up again gives its keys to the same others and takes back the
+ * same. A layout may leave a light node without a point or a slot; if only such
+ * nodes are up, the keys go to them nevertheless.
  */
 #include "core/ring.h"
 
-#include <string.h>
-
-#include "base/alloc.h"
 #include "base/random.h"
 #include "core/ring_hash.h"
 
@@ -41,19 +38,20 @@ pmz__shape pmz__shape_of(uint32_t layout)
 
 static uint32_t first_node(const pmz_ring *r, uint64_t hash)
 {
-	const pmz__circle *c = &r->as.circle;
+	const pmz__circle *circle = &r->as.circle;
+	const pmz__slots *slots = &r->as.slots;
+	const pmz__scores *scores = &r->as.scores;
 
 	switch (r->shape) {
 	case PMZ__CIRCLE:
-		return pmz__circle_owner(c, pmz__circle_find(c, hash));
+		return pmz__circle_owner(circle,
+		                         pmz__circle_find(circle, hash));
 	case PMZ__SLOTS:
-		return r->as.slots.owners[pmz__slots_find(&r->as.slots, hash)];
+		return slots->owners[pmz__slots_find(slots, hash)];
 	case PMZ__SHARDS:
 		return pmz_jump(hash, r->count);
 	default:
-		return r->as.scores
-			.list[pmz__scores_best(&r->as.scores, hash, 0)]
-			.node;
+		return scores->list[pmz__scores_best(scores, hash, 0)].node;
 	}
 }
 
@@ -165,7 +163,7 @@ static int find_up(const pmz_ring *r, uint64_t hash, uint32_t *node)
 	return PMZ_REFUSED_EMPTY;
 }
 
-int pmz_ring_find_hash(const pmz_ring *r, uint64_t hash, uint32_t *node)
+static int find(const pmz_ring *r, uint64_t hash, uint32_t *node)
 {
 	PMZ__ASSERT(r && node);
 	/* Relaxed: who has not heard of a mark yet may look up as before it. */
@@ -175,17 +173,7 @@ int pmz_ring_find_hash(const pmz_ring *r, uint64_t hash, uint32_t *node)
 	return PMZ_OK;
 }
 
-#if PMZ_KETAMA
-static uint64_t md5_hash(const void *key, size_t len)
-{
-	uint32_t words[4];
-
-	pmz__md5(key, len, "", 0, words);
-	return words[0];
-}
-#endif
-
-uint64_t pmz_ring_hash(const pmz_ring *r, const void *key, size_t len)
+static uint64_t hash_of(const pmz_ring *r, const void *key, size_t len)
 {
 	PMZ__ASSERT(r);
 	PMZ__ASSERT(key || !len);
@@ -194,19 +182,29 @@ uint64_t pmz_ring_hash(const pmz_ring *r, const void *key, size_t len)
 	case PMZ_RING_KETAMA:
 	case PMZ_RING_LIBMEMCACHED:
 	case PMZ_RING_SPYMEMCACHED:
-		return md5_hash(key, len);
+		return pmz__md5(key, len);
 #endif
 	case PMZ_RING_NGINX:
 		return (uint32_t)~pmz__crc_more(PMZ__CRC_START, key, len);
 	default:
-		return XXH64(key, len, 0);
+		return pmz__xxh64(key, len, 0);
 	}
+}
+
+uint64_t pmz_ring_hash(const pmz_ring *r, const void *key, size_t len)
+{
+	return hash_of(r, key, len);
+}
+
+int pmz_ring_find_hash(const pmz_ring *r, uint64_t hash, uint32_t *node)
+{
+	return find(r, hash, node);
 }
 
 int pmz_ring_find(const pmz_ring *r, const void *key, size_t len,
                   uint32_t *node)
 {
-	return pmz_ring_find_hash(r, pmz_ring_hash(r, key, len), node);
+	return find(r, hash_of(r, key, len), node);
 }
 
 static int is_in(const uint32_t *nodes, size_t count, uint32_t node)
@@ -219,7 +217,7 @@ static int is_in(const uint32_t *nodes, size_t count, uint32_t node)
 	return 0;
 }
 
-/* Takes those of a list that are up and were not taken yet. */
+/* Takes a node that is up and was not taken yet; how many there are then. */
 static size_t take(const pmz_ring *r, uint32_t node, uint32_t *nodes,
                    size_t count)
 {
@@ -232,7 +230,7 @@ static size_t take(const pmz_ring *r, uint32_t node, uint32_t *nodes,
 size_t pmz_ring_replicas(const pmz_ring *r, const void *key, size_t len,
                          uint32_t *nodes, size_t max)
 {
-	uint64_t hash = pmz_ring_hash(r, key, len);
+	uint64_t hash = hash_of(r, key, len);
 	pmz__walk w = pmz__walk_from(r, hash);
 	size_t count = 0;
 

@@ -106,7 +106,7 @@ void pmz__slots_free(pmz__slots *s);
 /* A node on its way through the slots: it wants `next`, then every skip-th. */
 typedef struct pmz__claimant {
 	uint32_t node, next, skip, weight;
-	int64_t credit;         /* in weights: it has a turn while not below 0 */
+	int64_t credit;         /* in weights: below 0 it has no turn */
 	double share, reserved; /* Envoy's way to say the same */
 } pmz__claimant;
 

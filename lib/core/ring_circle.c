@@ -1,15 +1,16 @@
 /*
  * ring_circle.c - points in order, and a directory to where a hash's are.
  *
- * A point is one word: its hash in the high bits, and in the low ones its owner,
- * so that a search reads one array beside the directory. While the points are
- * sorted the low bits are the owner's place in the plan's order instead, and so
- * the order of the words is that by hash and name. Envoy's points need all 64
- * bits for their hash, and have their owners in an array beside them.
+ * A point is one word: its hash in the high bits, and in the low ones its
+ * owner, so that a search reads one array beside the directory. While the
+ * points are sorted the low bits are the owner's place in the plan's order
+ * instead, and so the order of the words is that by hash and name. Envoy's
+ * points need all 64 bits for their hash, and have their owners in an array
+ * beside them.
  *
- * The directory is as long as there are points, or up to twice that: most hashes
- * find their point in the first or second word they look at. Hashes that are not
- * spread make that longer, and nothing else.
+ * The directory is as long as there are points, or up to twice that: most
+ * hashes find their point in the first or second word they look at. Hashes that
+ * are not spread make that longer, and nothing else.
  */
 #include "core/ring.h"
 

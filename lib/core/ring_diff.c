@@ -9,12 +9,10 @@
 
 #include <string.h>
 
-#include "core/ring_hash.h"
-
 #define PPM 1000000
 #define SAMPLES ((uint32_t)1 << 20)
 
-/* Hashes are counted in parts of so many bits: a whole circle fits in a word. */
+/* Hashes are counted without so many bits: then a whole circle fits a word. */
 #define GRAIN_BITS 8
 #define CIRCLE ((uint64_t)1 << (64 - GRAIN_BITS))
 

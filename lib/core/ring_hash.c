@@ -3,15 +3,21 @@
  */
 #include "core/ring_hash.h"
 
-#include <string.h>
+/* In header form, so that there is nothing more to link, and here alone, as its
+ * other half allocates. */
+#define XXH_INLINE_ALL
+#define XXH_NO_STDLIB
+#include <xxhash.h>
+
+#if PMZ_KETAMA
+#include <md5.h>
+#endif
 
 #include <pipemaze/ring.h>
 
 #include "base/assert.h"
 
-#if PMZ_KETAMA
-#include <md5.h>
-#endif
+#define DIGITS_MAX 10 /* of UINT32_MAX */
 
 /* CRC-32 as in zlib and nginx: reflected, polynomial 0xedb88320. The table is
  * linear, T(a ^ b) = T(a) ^ T(b), so eight of its entries make the rest. */
@@ -36,32 +42,10 @@ uint32_t pmz__crc_more(uint32_t crc, const void *data, size_t len)
 	return crc;
 }
 
-#if PMZ_KETAMA
-static uint32_t little_32(const uint8_t *bytes)
+/* n in decimal; returns how many digits that are. */
+static size_t write_digits(char digits[DIGITS_MAX], uint32_t n)
 {
-	return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 |
-	       (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
-}
-
-void pmz__md5(const void *stem, size_t stem_len, const void *end,
-              size_t end_len, uint32_t words[4])
-{
-	uint8_t digest[MD5_DIGEST_LENGTH];
-	MD5_CTX md5;
-	int i;
-
-	MD5Init(&md5);
-	MD5Update(&md5, (const uint8_t *)stem, stem_len);
-	MD5Update(&md5, (const uint8_t *)end, end_len);
-	MD5Final(digest, &md5);
-	for (i = 0; i < 4; i++)
-		words[i] = little_32(digest + 4 * i);
-}
-#endif
-
-size_t pmz__digits(char digits[PMZ__DIGITS_MAX], uint32_t n)
-{
-	char reversed[PMZ__DIGITS_MAX];
+	char reversed[DIGITS_MAX];
 	size_t count = 0, i;
 
 	do {
@@ -73,8 +57,76 @@ size_t pmz__digits(char digits[PMZ__DIGITS_MAX], uint32_t n)
 	return count;
 }
 
-uint64_t pmz_hash(const void *key, size_t len, uint64_t seed)
+uint64_t pmz__xxh64(const void *key, size_t len, uint64_t seed)
 {
 	PMZ__ASSERT(key || !len);
 	return XXH64(key, len, seed);
 }
+
+uint64_t pmz_hash(const void *key, size_t len, uint64_t seed)
+{
+	return pmz__xxh64(key, len, seed);
+}
+
+void pmz__xxh64_numbered(const char *stem, size_t len, uint64_t *hashes,
+                         uint32_t count)
+{
+	char digits[DIGITS_MAX];
+	XXH64_state_t before, whole;
+	uint32_t k;
+
+	XXH64_reset(&before, 0);
+	XXH64_update(&before, stem, len);
+	XXH64_update(&before, "_", 1);
+	for (k = 0; k < count; k++) {
+		whole = before;
+		XXH64_update(&whole, digits, write_digits(digits, k));
+		hashes[k] = XXH64_digest(&whole);
+	}
+}
+
+#if PMZ_KETAMA
+/* Ends a digest, as four little-endian words. */
+static void end_md5(MD5_CTX *md5, uint64_t words[4])
+{
+	uint8_t digest[MD5_DIGEST_LENGTH];
+	int i;
+
+	MD5Final(digest, md5);
+	for (i = 0; i < 4; i++)
+		words[i] = (uint32_t)digest[4 * i] |
+		           (uint32_t)digest[4 * i + 1] << 8 |
+		           (uint32_t)digest[4 * i + 2] << 16 |
+		           (uint32_t)digest[4 * i + 3] << 24;
+}
+
+void pmz__md5_numbered(const char *stem, size_t len, uint64_t *words,
+                       uint32_t count)
+{
+	char digits[DIGITS_MAX];
+	MD5_CTX before, whole;
+	uint32_t k;
+
+	MD5Init(&before);
+	MD5Update(&before, (const uint8_t *)stem, len);
+	MD5Update(&before, (const uint8_t *)"-", 1);
+	for (k = 0; k < count; k++) {
+		size_t digit_count = write_digits(digits, k);
+
+		whole = before;
+		MD5Update(&whole, (const uint8_t *)digits, digit_count);
+		end_md5(&whole, words + 4 * (size_t)k);
+	}
+}
+
+uint32_t pmz__md5(const void *key, size_t len)
+{
+	uint64_t words[4];
+	MD5_CTX md5;
+
+	MD5Init(&md5);
+	MD5Update(&md5, (const uint8_t *)key, len);
+	end_md5(&md5, words);
+	return (uint32_t)words[0];
+}
+#endif

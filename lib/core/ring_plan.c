@@ -157,7 +157,7 @@ static int check_node(const pmz__plan *p, uint32_t node, pmz_why *why)
 		                (unsigned)node);
 	if (p->cfg.layout == PMZ_RING_JUMP && n->weight != 1)
 		return pmz__bad(why, "weight",
-		                "the weight of node %u is %u: jump knows only 1",
+		                "node %u has weight %u: jump knows only 1",
 		                (unsigned)node, (unsigned)n->weight);
 	if (p->weight + n->weight > UINT32_MAX)
 		return pmz__bad(why, "weight",
@@ -191,7 +191,7 @@ static int check_nodes(pmz__plan *p, pmz_why *why)
 	if (is_table(p->cfg.layout) && p->usable > p->cfg.table_size)
 		return about(why, p->cfg.table_size,
 		             pmz__bad(why, "table_size",
-		                      "table_size is %u, too small for %u nodes",
+		                      "table_size is %u, fewer than %u nodes",
 		                      (unsigned)p->cfg.table_size,
 		                      (unsigned)p->usable));
 	return PMZ_OK;

@@ -9,8 +9,6 @@
  */
 #include "core/ring.h"
 
-#include <string.h>
-
 #include "core/ring_hash.h"
 
 #define KETAMA_DIGESTS 40 /* a node of average weight, 4 points each */
@@ -103,7 +101,7 @@ static void count_envoy(const pmz__plan *p, uint32_t *counts)
 	}
 }
 
-/* The caller's first node that is too much, whatever order they are taken in. */
+/* Names the first node that is too much, in the caller's order. */
 static int too_many(const pmz__plan *p, pmz_why *why)
 {
 	uint64_t sum = 0;
@@ -148,26 +146,8 @@ static void fill_native(pmz__label label, uint64_t *hashes, uint32_t count)
 	uint32_t k;
 
 	for (k = 0; k < count; k++)
-		hashes[k] = XXH64(label.bytes, label.len, k);
+		hashes[k] = pmz__xxh64(label.bytes, label.len, k);
 }
-
-#if PMZ_KETAMA
-/* "name-0", "name-1", ...: each digest is four points. */
-static void fill_ketama(pmz__label label, uint64_t *hashes, uint32_t count)
-{
-	char end[1 + PMZ__DIGITS_MAX] = "-";
-	uint32_t k, words[4];
-	int i;
-
-	for (k = 0; k < count; k += 4) {
-		size_t len = 1 + pmz__digits(end + 1, k / 4);
-
-		pmz__md5(label.bytes, label.len, end, len, words);
-		for (i = 0; i < 4; i++)
-			hashes[k + (uint32_t)i] = words[i];
-	}
-}
-#endif
 
 /* "host:80" is its host and its port; what has no port is all host. */
 static size_t nginx_host(pmz__label label)
@@ -223,23 +203,6 @@ static void fill_nginx(pmz__label label, uint64_t *hashes, uint32_t count)
 	}
 }
 
-/* "name_0", "name_1", ... */
-static void fill_envoy(pmz__label label, uint64_t *hashes, uint32_t count)
-{
-	char digits[PMZ__DIGITS_MAX];
-	XXH64_state_t stem, whole;
-	uint32_t k;
-
-	XXH64_reset(&stem, 0);
-	XXH64_update(&stem, label.bytes, label.len);
-	XXH64_update(&stem, "_", 1);
-	for (k = 0; k < count; k++) {
-		whole = stem;
-		XXH64_update(&whole, digits, pmz__digits(digits, k));
-		hashes[k] = XXH64_digest(&whole);
-	}
-}
-
 void pmz__points_fill(const pmz__plan *plan, uint32_t node, uint64_t *hashes,
                       uint32_t count)
 {
@@ -253,11 +216,11 @@ void pmz__points_fill(const pmz__plan *plan, uint32_t node, uint64_t *hashes,
 		fill_nginx(label, hashes, count);
 		break;
 	case PMZ_RING_ENVOY:
-		fill_envoy(label, hashes, count);
+		pmz__xxh64_numbered(label.bytes, label.len, hashes, count);
 		break;
 	default:
 #if PMZ_KETAMA
-		fill_ketama(label, hashes, count);
+		pmz__md5_numbered(label.bytes, label.len, hashes, count / 4);
 #endif
 		break;
 	}

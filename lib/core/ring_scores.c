@@ -1,16 +1,14 @@
 /*
- * ring_scores.c - rendezvous: each node has a score for each key, the best wins.
+ * ring_scores.c - rendezvous: of every node's score for a key the best wins.
  *
- * Weighted as in Schindelhauer and Schomaker, "Weighted Distributed Hash Tables",
- * SPAA 2005: a node's cost for a key is -ln(u) / weight, with u in (0, 1] drawn
- * from both, and the lowest of such costs falls to each node as often as its
- * weight says. A logarithm in floating point differs from one machine to the
- * next in its last bit, and with it where some key lives; so it is taken here in
- * whole numbers, and costs are compared crosswise without a division.
+ * Weighted as in Schindelhauer and Schomaker, "Weighted Distributed Hash
+ * Tables", SPAA 2005: a node's cost for a key is -ln(u) / weight, with u in (0,
+ * 1] drawn from both, and the lowest of such costs falls to each node as often
+ * as its weight says. A logarithm in floating point differs from one machine to
+ * the next in its last bit, and with it where some key lives; so it is taken
+ * here in whole numbers, and costs are compared crosswise without a division.
  */
 #include "core/ring.h"
-
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/random.h"
@@ -147,7 +145,7 @@ int pmz__scores_make(pmz__scores *s, const pmz__plan *plan, pmz_why *why)
 		uint32_t node = plan->order[i];
 		pmz__label label = pmz__plan_label(plan, node);
 
-		s->list[i].seed = XXH64(label.bytes, label.len, 0);
+		s->list[i].seed = pmz__xxh64(label.bytes, label.len, 0);
 		s->list[i].weight = plan->nodes[node].weight;
 		s->list[i].node = node;
 	}

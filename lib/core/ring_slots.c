@@ -1,12 +1,12 @@
 /*
  * ring_slots.c - Maglev's table: each node claims slots in an order of its own.
  *
- * Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer",
- * NSDI 2016, section 3.4. In each round every node takes the first free slot of
- * its permutation, those that weigh less than the heaviest in some rounds only.
- * All of them have a turn in the first round, so none is left without a slot.
- * Rounds are counted in whole weights; for Envoy's layout in sums of doubles, as
- * it does, whose rounding can put a turn one round later.
+ * Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load
+ * Balancer", NSDI 2016, section 3.4. In each round every node takes the first
+ * free slot of its permutation, those that weigh less than the heaviest in some
+ * rounds only. All of them have a turn in the first round, so none is left
+ * without a slot. Rounds are counted in whole weights; for Envoy's layout in
+ * sums of doubles, as it does, whose rounding can put a turn one round later.
  */
 #include "core/ring.h"
 
@@ -69,6 +69,11 @@ void pmz__slots_fill(pmz__slots *s, pmz__claimant *claimants, uint32_t count,
 		}
 }
 
+static uint32_t rest_of(pmz__label label, uint64_t seed, uint32_t size)
+{
+	return (uint32_t)(pmz__xxh64(label.bytes, label.len, seed) % size);
+}
+
 static pmz__claimant claimant_of(const pmz__plan *plan, uint32_t node)
 {
 	pmz__label label = pmz__plan_label(plan, node);
@@ -77,8 +82,8 @@ static pmz__claimant claimant_of(const pmz__plan *plan, uint32_t node)
 
 	memset(&c, 0, sizeof(c));
 	c.node = node;
-	c.next = (uint32_t)(XXH64(label.bytes, label.len, 0) % size);
-	c.skip = (uint32_t)(XXH64(label.bytes, label.len, 1) % (size - 1)) + 1;
+	c.next = rest_of(label, 0, size);
+	c.skip = rest_of(label, 1, size - 1) + 1;
 	c.weight = plan->nodes[node].weight;
 	c.share = (double)c.weight / (double)plan->weight;
 	return c;

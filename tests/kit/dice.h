@@ -1,9 +1,9 @@
 /*
  * dice.h - random numbers for tests, replayed by their seed.
  *
- * Marsaglia's xorshift64 with a multiplication behind it (Vigna, "An experimental
- * exploration of Marsaglia's xorshift generators", 2016): not what the library
- * draws from, so that the two cannot agree by construction.
+ * Marsaglia's xorshift64 with a multiplication behind it (Vigna, "An
+ * experimental exploration of Marsaglia's xorshift generators", 2016): not what
+ * the library draws from, so that the two cannot agree by construction.
  */
 #ifndef KIT_DICE_H
 #define KIT_DICE_H

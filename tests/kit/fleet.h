@@ -51,6 +51,15 @@ static inline void fleet_remove(fleet *f, size_t at)
 	}
 }
 
+/* Adds the nodes of another fleet. */
+static inline void fleet_copy(fleet *f, const fleet *other)
+{
+	size_t i;
+
+	for (i = 0; i < other->count; i++)
+		fleet_add(f, other->names[i], other->nodes[i].weight);
+}
+
 static inline int fleet_ring(const fleet *f, uint32_t layout, pmz_ring **out,
                              pmz_why *why)
 {

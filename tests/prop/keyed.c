@@ -316,10 +316,10 @@ int main(void)
 	suite_add_tcase(suite, all);
 	tcase_set_timeout(all, 60);
 	tcase_add_loop_test(all, a_key_is_a_bucket_whatever_the_clock_does, 0,
-	                    100);
-	tcase_add_loop_test(all, to_be_evicted_makes_no_difference, 0, 100);
+	                    60);
+	tcase_add_loop_test(all, to_be_evicted_makes_no_difference, 0, 60);
 	tcase_add_loop_test(all, a_clock_that_swings_mints_nothing_by_evicting,
-	                    0, 100);
+	                    0, 60);
 	tcase_add_loop_test(all, a_table_fills_nearly_to_its_last_entry, 0, 12);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -294,7 +294,8 @@ static void draws_are_those_of_splitmix64(void **state)
 		assert_int_equal(pmz__draw(&seed), want[i]);
 }
 
-static void a_draw_between_two_bounds_reaches_both_and_stays_inside(void **state)
+static void
+a_draw_between_two_bounds_reaches_both_and_stays_inside(void **state)
 {
 	(void)state;
 	assert_int_equal(pmz__between(0, 5, 9), 5);
@@ -325,7 +326,8 @@ static void a_draw_between_two_bounds_is_even(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_status_has_the_name_that_the_header_gives_it),
+		cmocka_unit_test(
+			a_status_has_the_name_that_the_header_gives_it),
 		cmocka_unit_test(an_unknown_status_has_a_name_and_a_text_too),
 		cmocka_unit_test(a_status_lies_in_the_range_of_its_kind),
 		cmocka_unit_test(the_library_is_the_version_of_its_header),

@@ -189,7 +189,8 @@ static void a_clock_that_steps_back_grants_nothing(void **state)
 	expect_take(&b, &r, 1, START + PMZ_MS(100));
 }
 
-static void a_clock_that_swings_grants_no_more_than_one_that_goes_on(void **state)
+static void
+a_clock_that_swings_grants_no_more_than_one_that_goes_on(void **state)
 {
 	pmz_rate r = ten_a_second();
 	pmz_bucket b = PMZ_BUCKET_INIT;
@@ -662,7 +663,8 @@ int main(void)
 		cmocka_unit_test(a_rerate_to_a_smaller_burst_keeps_what_fits),
 		cmocka_unit_test(a_rerate_keeps_what_is_reserved),
 		cmocka_unit_test(a_rerate_there_and_back_gives_nothing),
-		cmocka_unit_test(a_take_by_the_old_rate_stays_within_the_old_burst),
+		cmocka_unit_test(
+			a_take_by_the_old_rate_stays_within_the_old_burst),
 		cmocka_unit_test(a_rate_is_used_by_many_buckets),
 	};
 

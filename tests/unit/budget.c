@@ -510,7 +510,8 @@ static pmz_budget *place(void *memory, uint32_t pct, uint32_t per_second,
 	return b;
 }
 
-static void a_placed_one_is_joined_by_who_comes_with_the_same_config(void **state)
+static void
+a_placed_one_is_joined_by_who_comes_with_the_same_config(void **state)
 {
 	void *memory = zeroed(pmz_budget_size(NULL));
 	pmz_budget *one = place(memory, 20, 3, PMZ_OK), *other;
@@ -597,22 +598,26 @@ int main(void)
 		cmocka_unit_test(the_floor_is_used_before_the_share),
 		cmocka_unit_test(what_is_off_gives_nothing),
 		cmocka_unit_test(a_deposit_counts_for_its_ttl),
-		cmocka_unit_test(a_deposit_within_a_bucket_goes_with_its_bucket),
+		cmocka_unit_test(
+			a_deposit_within_a_bucket_goes_with_its_bucket),
 		cmocka_unit_test(a_withdrawal_counts_for_its_ttl_too),
 		cmocka_unit_test(deposits_of_each_bucket_leave_in_their_turn),
 		cmocka_unit_test(a_shorter_ttl_forgets_sooner),
 		cmocka_unit_test(a_clock_that_steps_back_brings_no_floor_back),
-		cmocka_unit_test(a_clock_that_steps_back_brings_no_deposit_back),
+		cmocka_unit_test(
+			a_clock_that_steps_back_brings_no_deposit_back),
 		cmocka_unit_test(
 			a_deposit_with_a_late_clock_is_not_older_than_the_last),
 		cmocka_unit_test(a_leap_over_ages_ends_and_forgets),
 		cmocka_unit_test(the_end_of_time_is_a_time),
 		cmocka_unit_test(time_zero_is_a_time),
 		cmocka_unit_test(a_refund_allows_one_more),
-		cmocka_unit_test(refunding_what_was_not_withdrawn_gives_nothing),
+		cmocka_unit_test(
+			refunding_what_was_not_withdrawn_gives_nothing),
 		cmocka_unit_test(
 			a_refund_after_its_withdrawal_expired_gives_nothing),
-		cmocka_unit_test(a_refund_does_not_last_longer_than_its_deposit),
+		cmocka_unit_test(
+			a_refund_does_not_last_longer_than_its_deposit),
 		cmocka_unit_test(a_refund_in_a_later_bucket_makes_no_credit),
 		cmocka_unit_test(a_share_has_its_bounds),
 		cmocka_unit_test(a_config_says_its_size),
@@ -622,7 +627,8 @@ int main(void)
 			a_placed_one_is_joined_by_who_comes_with_the_same_config),
 		cmocka_unit_test(a_default_config_joins_one_that_spells_it_out),
 		cmocka_unit_test(another_config_does_not_join),
-		cmocka_unit_test(memory_that_holds_something_else_is_left_alone),
+		cmocka_unit_test(
+			memory_that_holds_something_else_is_left_alone),
 		cmocka_unit_test(short_or_crooked_memory_is_refused),
 	};
 

@@ -484,7 +484,8 @@ static pmz_bulkhead *place(void *memory, uint32_t limit, int want)
 	return h;
 }
 
-static void a_placed_one_is_joined_by_who_comes_with_the_same_config(void **state)
+static void
+a_placed_one_is_joined_by_who_comes_with_the_same_config(void **state)
 {
 	void *memory = zeroed(pmz_bulkhead_size(NULL));
 	pmz_bulkhead *one = place(memory, 2, PMZ_OK), *other;
@@ -624,7 +625,8 @@ int main(void)
 		cmocka_unit_test(joining_does_not_undo_a_resize),
 		cmocka_unit_test(a_default_config_joins_one_that_spells_it_out),
 		cmocka_unit_test(another_config_does_not_join),
-		cmocka_unit_test(memory_that_holds_something_else_is_left_alone),
+		cmocka_unit_test(
+			memory_that_holds_something_else_is_left_alone),
 		cmocka_unit_test(short_or_crooked_memory_is_refused),
 		cmocka_unit_test(a_bad_config_has_no_place),
 	};

@@ -107,7 +107,8 @@ static void a_bad_ring_is_refused_with_its_field_and_node(void **state)
 		{ { .layout = 0 }, { A, { "b", 1, 1 }, END }, 1, "reserved" },
 		{ { .layout = 0 },
 		  { { "a", UINT32_MAX, 0 }, B, END }, 1, "weight" },
-		{ { .layout = 0 }, { A, { "b", 104857, 0 }, END }, 1, "weight" },
+		{ { .layout = 0 }, { A, { "b", 104857, 0 }, END }, 1,
+		  "weight" },
 		{ { .points = UINT32_MAX }, { A, END }, 0, "weight" },
 		{ { .points = 1u << 23 }, { A, B, { "c", 1, 0 }, END }, 2,
 		  "weight" },
@@ -144,7 +145,7 @@ static void a_bad_ring_is_refused_with_its_field_and_node(void **state)
 		expect_refusal(&rows[i], i);
 }
 
-static void a_config_of_another_size_is_judged_by_its_tail(void **state)
+static void a_config_of_another_size_is_judged_by_tail(void **state)
 {
 	struct {
 		pmz_ring_config c;
@@ -515,6 +516,26 @@ static void rings_differ_by_marks(void **state)
 	}
 }
 
+/* Their tables are alike, but not which slot has a key. */
+static void rings_of_other_layouts_differ_in_most_keys(void **state)
+{
+	static const uint32_t others[] = { PMZ_RING_ENVOY_MAGLEV,
+		                           PMZ_RING_NATIVE, PMZ_RING_NGINX,
+		                           PMZ_RING_RENDEZVOUS };
+	pmz_ring *maglev = ring_of_numbered(10, PMZ_RING_MAGLEV);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < KIT_COUNT(others); i++) {
+		pmz_ring *other = ring_of_numbered(10, others[i]);
+
+		assert_in_range(pmz_ring_diff_ppm(maglev, other), 850000,
+		                950000);
+		pmz_ring_free(other);
+	}
+	pmz_ring_free(maglev);
+}
+
 static void a_jump_to_one_more_shard_moves_its_share(void **state)
 {
 	pmz_ring *nine = ring_of_numbered(9, PMZ_RING_JUMP);
@@ -621,7 +642,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_bad_ring_is_refused_with_its_field_and_node),
-		cmocka_unit_test(a_config_of_another_size_is_judged_by_its_tail),
+		cmocka_unit_test(a_config_of_another_size_is_judged_by_tail),
 		cmocka_unit_test(what_is_just_within_the_limits_is_taken),
 		cmocka_unit_test(rendezvous_takes_64_nodes_and_no_65th),
 		cmocka_unit_test(too_many_nodes_are_refused_unread),
@@ -638,6 +659,7 @@ int main(void)
 		cmocka_unit_test(an_empty_key_is_a_key),
 		cmocka_unit_test(rings_differ_by_names),
 		cmocka_unit_test(rings_differ_by_marks),
+		cmocka_unit_test(rings_of_other_layouts_differ_in_most_keys),
 		cmocka_unit_test(a_jump_to_one_more_shard_moves_its_share),
 		cmocka_unit_test(partitions_are_those_of_javascript),
 		cmocka_unit_test(

@@ -245,7 +245,7 @@ static pmz_ring *java_ring(fleet *f, unsigned count)
 	return laid_out(PMZ_RING_SPYMEMCACHED, f->nodes, f->count);
 }
 
-/* KetamaNodeLocatorTest of spymemcached: lookups, wrapping and compatibility. */
+/* KetamaNodeLocatorTest of spymemcached: lookups, wrapping, compatibility. */
 static void keys_are_where_spymemcached_has_them(void **state)
 {
 	static const struct placed of_four[] = {
@@ -308,6 +308,7 @@ static void shares_are_rounded_as_each_project_rounds_them(void **state)
 		{ PMZ_RING_KETAMA, 61, 1, 156 },
 		{ PMZ_RING_LIBMEMCACHED, 24, 1, 160 },
 		{ PMZ_RING_LIBMEMCACHED, 25, 1, 156 },
+		{ PMZ_RING_LIBMEMCACHED, 29, 1, 160 },
 		{ PMZ_RING_LIBMEMCACHED, 25, 7, 156 },
 		{ PMZ_RING_SPYMEMCACHED, 25, 1, 160 },
 		{ PMZ_RING_SPYMEMCACHED, 25, 7, 156 },
@@ -328,6 +329,48 @@ static void shares_are_rounded_as_each_project_rounds_them(void **state)
 		pmz_ring_free(r);
 	}
 }
+enum { CROWD = 3000 }; /* of which some points fall together */
+
+/* Whether of two nodes at one point the later by name has it, found often. */
+static void expect_tie(uint32_t layout, int later)
+{
+	static char names[CROWD][16];
+	static pmz_node nodes[CROWD];
+	const uint64_t *points;
+	unsigned ties = 0;
+	pmz_ring *r;
+	uint32_t i;
+
+	for (i = 0; i < CROWD; i++) {
+		snprintf(names[i], sizeof(names[i]), "node%04u", CROWD - i);
+		nodes[i] = (pmz_node){ names[i], 1, 0 };
+	}
+	r = laid_out(layout, nodes, CROWD);
+	points = r->as.circle.points;
+	for (i = 1; i < r->as.circle.count; i++) {
+		uint32_t a = (uint32_t)(points[i - 1] & (PMZ__RING_MAX - 1));
+		uint32_t b = (uint32_t)(points[i] & (PMZ__RING_MAX - 1));
+
+		if (a == b || points[i - 1] >> 32 != points[i] >> 32)
+			continue;
+		ties++;
+		assert_int_equal(strcmp(names[a], names[b]) > 0, later);
+		assert_int_equal(find_hash(r, points[i] >> 32), a);
+	}
+	assert_true(ties > 2);
+	pmz_ring_free(r);
+}
+
+/* What the projects do when their servers are given in the order of names. */
+static void points_that_fall_together_are_the_first_or_last(void **st)
+{
+	(void)st;
+	expect_tie(PMZ_RING_KETAMA, 0);
+	expect_tie(PMZ_RING_LIBMEMCACHED, 0);
+	expect_tie(PMZ_RING_NGINX, 0);
+	expect_tie(PMZ_RING_SPYMEMCACHED, 1);
+}
+
 #else
 
 static void without_md5_its_layouts_are_absent(void **state)
@@ -657,8 +700,8 @@ static void keys_are_where_nginx_has_them(void **state)
 	pmz_ring_free(r);
 }
 
-/* What NATIVE is: point k of a node is the high 40 bits of XXH64(name, k), there
- * are weight * points of them, and a key goes to the first at or after it. */
+/* What NATIVE is: point k of a node is the high 40 bits of XXH64(name, k), it
+ * has weight * points of them, and a key goes to the first at or after it. */
 static size_t native_points(const fleet *f, uint32_t each, struct point *points)
 {
 	size_t i, n = 0;
@@ -795,6 +838,8 @@ int main(void)
 		cmocka_unit_test(equal_weights_are_where_libketama_has_them),
 		cmocka_unit_test(
 			shares_are_rounded_as_each_project_rounds_them),
+		cmocka_unit_test(
+			points_that_fall_together_are_the_first_or_last),
 #else
 		cmocka_unit_test(without_md5_its_layouts_are_absent),
 #endif

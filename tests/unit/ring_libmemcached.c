@@ -1,5 +1,5 @@
 /*
- * ring_libmemcached.c - its weighted ketama and ours, key for key, side by side.
+ * ring_libmemcached.c - its weighted ketama beside ours, key for key.
  *
  * libmemcached is not needed for anything else, so it is loaded as the test
  * runs; without its headers (Debian: libmemcached-dev) there is nothing to do.
@@ -78,9 +78,10 @@ static void begin(struct side_by_side *s, int seed, int as_spymemcached)
 	s->count = 0;
 	s->theirs = lib.create(NULL);
 	assert_non_null(s->theirs);
-	assert_int_equal(lib.behavior_set(s->theirs,
-	                                  MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1),
-	                 MEMCACHED_SUCCESS);
+	assert_int_equal(
+		lib.behavior_set(s->theirs, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED,
+	                         1),
+		MEMCACHED_SUCCESS);
 	if (as_spymemcached)
 		assert_int_equal(
 			lib.set_distribution(
@@ -114,7 +115,8 @@ static void compare(struct side_by_side *s, uint32_t layout)
 	pmz_ring *ours;
 	char key[32];
 
-	expect_status(pmz_ring_new(&ours, &c, s->nodes, s->count, NULL), PMZ_OK);
+	expect_status(pmz_ring_new(&ours, &c, s->nodes, s->count, NULL),
+	              PMZ_OK);
 	for (i = 0; i < KEYS; i++) {
 		size_t len = (size_t)snprintf(key, sizeof(key), "key:%llx",
 		                              (unsigned long long)dice_sized(
