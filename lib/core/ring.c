@@ -1,176 +1,33 @@
 /*
- * ring.c - which node has this key: the lookup, what it passes over, and marks.
+ * ring.c - which node has this key: the lookup, replicas and marks.
  *
- * While every node is up, a lookup is the shape's own search. Otherwise it
- * walks on from what that finds to the first node that is up, so that a node
- * marked down and up again gives its keys to the same others and takes back the
- * same. A layout may leave a light node without a point or a slot; if only such
- * nodes are up, the keys go to them nevertheless.
+ * While every node is up, a lookup is a circle's or a table's own search, with
+ * no call in it; ring_walk.c has the rest.
  */
 #include "core/ring.h"
 
-#include "base/random.h"
 #include "core/ring_hash.h"
 
-/* How often a lookup goes round while marks change under it. In a single round
- * it can miss the one node that is up, if it passes this before that comes up
- * and the other after it went down. */
-#define ROUNDS_MAX 16
-
-/* A key's shards after its first are drawn: so often that most come up, before
- * the rest is gone through by number. */
-#define DRAWS_PER_SHARD 4
-
-pmz__shape pmz__shape_of(uint32_t layout)
-{
-	switch (layout) {
-	case PMZ_RING_MAGLEV:
-	case PMZ_RING_ENVOY_MAGLEV:
-		return PMZ__SLOTS;
-	case PMZ_RING_JUMP:
-		return PMZ__SHARDS;
-	case PMZ_RING_RENDEZVOUS:
-		return PMZ__SCORES;
-	default:
-		return PMZ__CIRCLE;
-	}
-}
-
-static uint32_t first_node(const pmz_ring *r, uint64_t hash)
+static inline int find(const pmz_ring *r, uint64_t hash, uint32_t *node)
 {
 	const pmz__circle *circle = &r->as.circle;
 	const pmz__slots *slots = &r->as.slots;
-	const pmz__scores *scores = &r->as.scores;
 
-	switch (r->shape) {
-	case PMZ__CIRCLE:
-		return pmz__circle_owner(circle,
-		                         pmz__circle_find(circle, hash));
-	case PMZ__SLOTS:
-		return slots->owners[pmz__slots_find(slots, hash)];
-	case PMZ__SHARDS:
-		return pmz_jump(hash, r->count);
-	default:
-		return scores->list[pmz__scores_best(scores, hash, 0)].node;
-	}
-}
-
-pmz__walk pmz__walk_from(const pmz_ring *r, uint64_t hash)
-{
-	pmz__walk w;
-
-	w.ring = r;
-	w.hash = hash;
-	w.tried = 0;
-	w.at = 0;
-	w.left = 0;
-	w.rest = r->usable;
-	if (!r->usable)
-		return w;
-	switch (r->shape) {
-	case PMZ__CIRCLE:
-		w.at = pmz__circle_find(&r->as.circle, hash);
-		w.left = r->as.circle.count;
-		break;
-	case PMZ__SLOTS:
-		w.at = pmz__slots_find(&r->as.slots, hash);
-		w.left = r->as.slots.count;
-		break;
-	case PMZ__SHARDS:
-		w.left = r->count * DRAWS_PER_SHARD;
-		break;
-	default:
-		w.left = r->as.scores.count;
-	}
-	return w;
-}
-
-/* Where a walk that goes round stands; it takes one step on. */
-static uint32_t step(pmz__walk *w, uint32_t count)
-{
-	uint32_t at = w->at < count ? w->at : 0;
-
-	w->at = at + 1;
-	return at;
-}
-
-static uint32_t next_shard(pmz__walk *w)
-{
-	uint64_t hash = w->tried++ ? pmz__draw(&w->hash) : w->hash;
-
-	return pmz_jump(hash, w->ring->count);
-}
-
-static uint32_t next_score(pmz__walk *w)
-{
-	const pmz__scores *s = &w->ring->as.scores;
-	uint32_t best = pmz__scores_best(s, w->hash, w->tried);
-
-	w->tried |= (uint64_t)1 << best;
-	return s->list[best].node;
-}
-
-/* Those that the layout may have left out. */
-static uint32_t next_of_all(pmz__walk *w)
-{
-	const pmz_ring *r = w->ring;
-	uint32_t from = (uint32_t)pmz__mul_high(pmz__mix(w->hash), r->usable);
-	uint32_t past = r->usable - w->rest--;
-
-	return r->order[past < r->usable - from ? from + past
-	                                        : past - (r->usable - from)];
-}
-
-uint32_t pmz__walk_next(pmz__walk *w)
-{
-	const pmz_ring *r = w->ring;
-
-	if (!w->left)
-		return w->rest ? next_of_all(w) : PMZ__NO_NODE;
-	w->left--;
-	switch (r->shape) {
-	case PMZ__CIRCLE:
-		return pmz__circle_owner(&r->as.circle,
-		                         step(w, r->as.circle.count));
-	case PMZ__SLOTS:
-		return r->as.slots.owners[step(w, r->as.slots.count)];
-	case PMZ__SHARDS:
-		return next_shard(w);
-	default:
-		return next_score(w);
-	}
-}
-
-static uint32_t nodes_up(const pmz_ring *r)
-{
-	/* Acquire: pairs with the subtraction in mark(), for its swap. */
-	return pmz__load(&r->ups, PMZ__ACQUIRE);
-}
-
-static int find_up(const pmz_ring *r, uint64_t hash, uint32_t *node)
-{
-	int round;
-
-	for (round = 0; round < ROUNDS_MAX && nodes_up(r); round++) {
-		pmz__walk w = pmz__walk_from(r, hash);
-
-		do {
-			*node = pmz__walk_next(&w);
-		} while (*node != PMZ__NO_NODE && pmz__is_down(r, *node));
-		if (*node != PMZ__NO_NODE)
-			return PMZ_OK;
-	}
-	return PMZ_REFUSED_EMPTY;
-}
-
-static int find(const pmz_ring *r, uint64_t hash, uint32_t *node)
-{
-	PMZ__ASSERT(r && node);
+	PMZ__ASSERT(node);
 	/* Relaxed: who has not heard of a mark yet may look up as before it. */
 	if (PMZ__UNLIKELY(pmz__load(&r->downs, PMZ__RELAXED)))
-		return find_up(r, hash, node);
-	*node = first_node(r, hash);
-	return PMZ_OK;
+		return pmz__walk_find(r, hash, node);
+	switch (r->shape) {
+	case PMZ__CIRCLE:
+		*node = pmz__circle_owner(circle,
+		                          pmz__circle_find(circle, hash));
+		return PMZ_OK;
+	case PMZ__SLOTS:
+		*node = slots->owners[pmz__slots_find(slots, hash)];
+		return PMZ_OK;
+	default:
+		return pmz__walk_find(r, hash, node);
+	}
 }
 
 static uint64_t hash_of(const pmz_ring *r, const void *key, size_t len)
@@ -198,6 +55,7 @@ uint64_t pmz_ring_hash(const pmz_ring *r, const void *key, size_t len)
 
 int pmz_ring_find_hash(const pmz_ring *r, uint64_t hash, uint32_t *node)
 {
+	PMZ__ASSERT(r);
 	return find(r, hash, node);
 }
 
@@ -235,7 +93,7 @@ size_t pmz_ring_replicas(const pmz_ring *r, const void *key, size_t len,
 	size_t count = 0;
 
 	PMZ__ASSERT(nodes || !max);
-	max = (size_t)pmz__min(max, nodes_up(r));
+	max = (size_t)pmz__min(max, pmz__nodes_up(r));
 	while (count < max) {
 		uint32_t node = pmz__walk_next(&w);
 
@@ -257,7 +115,7 @@ static void mark(pmz__member *m, uint32_t down, pmz__a32 *rises,
 	/* Release: pairs with pmz__is_down(), for the marks made before, and
 	 * for the count that rose. */
 	before = pmz__swap(&m->down, down, PMZ__ACQ_REL);
-	/* Release: pairs with nodes_up(). */
+	/* Release: pairs with pmz__nodes_up(). */
 	pmz__sub(before == down ? rises : falls, 1, PMZ__RELEASE);
 }
 

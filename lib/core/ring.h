@@ -180,9 +180,17 @@ typedef struct pmz__walk {
 	uint32_t spare;
 } pmz__walk;
 
-pmz__shape pmz__shape_of(uint32_t layout);
 pmz__walk pmz__walk_from(const pmz_ring *r, uint64_t hash);
 uint32_t pmz__walk_next(pmz__walk *w); /* PMZ__NO_NODE: there are no more */
+/* The first that is up: PMZ_OK or PMZ_REFUSED_EMPTY. */
+int pmz__walk_find(const pmz_ring *r, uint64_t hash, uint32_t *node);
+
+static inline uint32_t pmz__nodes_up(const pmz_ring *r)
+{
+	/* Acquire: pairs with the subtraction in pmz_ring_mark(), for the mark
+	 * that it follows. */
+	return pmz__load(&r->ups, PMZ__ACQUIRE);
+}
 
 static inline int pmz__is_down(const pmz_ring *r, uint32_t node)
 {

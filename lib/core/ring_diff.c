@@ -163,8 +163,8 @@ uint32_t pmz_ring_diff_ppm(const pmz_ring *a, const pmz_ring *b)
 	int a_is_up, b_is_up;
 
 	PMZ__ASSERT(a && b);
-	a_is_up = pmz__load(&a->ups, PMZ__ACQUIRE) != 0;
-	b_is_up = pmz__load(&b->ups, PMZ__ACQUIRE) != 0;
+	a_is_up = pmz__nodes_up(a) != 0;
+	b_is_up = pmz__nodes_up(b) != 0;
 	if (!a_is_up || !b_is_up)
 		return a_is_up == b_is_up ? 0 : PPM;
 	if (are_like_circles(a, b))

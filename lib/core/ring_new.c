@@ -7,6 +7,21 @@
 
 #include "base/alloc.h"
 
+static pmz__shape shape_of(uint32_t layout)
+{
+	switch (layout) {
+	case PMZ_RING_MAGLEV:
+	case PMZ_RING_ENVOY_MAGLEV:
+		return PMZ__SLOTS;
+	case PMZ_RING_JUMP:
+		return PMZ__SHARDS;
+	case PMZ_RING_RENDEZVOUS:
+		return PMZ__SCORES;
+	default:
+		return PMZ__CIRCLE;
+	}
+}
+
 static int make_shape(pmz_ring *r, const pmz__plan *plan, pmz_why *why)
 {
 	switch (r->shape) {
@@ -77,7 +92,7 @@ static int make(pmz_ring **out, pmz__plan *plan, pmz_why *why)
 	if (!r)
 		return pmz__why(why, PMZ_E_NOMEM);
 	r->layout = plan->cfg.layout;
-	r->shape = pmz__shape_of(r->layout);
+	r->shape = shape_of(r->layout);
 	r->count = plan->count;
 	r->usable = plan->usable;
 	r->ups.word = plan->usable;
