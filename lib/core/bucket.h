@@ -94,9 +94,10 @@ static inline int pmz__bucket_step(const pmz__rate *r, uint64_t tat,
 	uint64_t from = tat > now ? tat : now;
 	uint64_t cost, room;
 
-	*ready_at = PMZ_NEVER;
-	if (PMZ__UNLIKELY(n > r->burst))
+	if (PMZ__UNLIKELY(n > r->burst)) {
+		*ready_at = PMZ_NEVER;
 		return PMZ_REFUSED_RATE;
+	}
 	cost = pmz__rate_cost(r, from, n);
 	room = r->depth - cost; /* the cost of a whole burst is the depth */
 	if (from - now > room) {
@@ -104,8 +105,10 @@ static inline int pmz__bucket_step(const pmz__rate *r, uint64_t tat,
 		return PMZ_REFUSED_RATE;
 	}
 	/* All ones is never a tat: the keyed table marks entries with it. */
-	if (PMZ__UNLIKELY(cost >= UINT64_MAX - from))
+	if (PMZ__UNLIKELY(cost >= UINT64_MAX - from)) {
+		*ready_at = PMZ_NEVER;
 		return PMZ_REFUSED_RATE;
+	}
 	*next = from + cost;
 	return PMZ_OK;
 }

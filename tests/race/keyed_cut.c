@@ -16,6 +16,13 @@
 
 static void before_atomic(int is_store);
 
+/* A value is known before the instant at which it is stored. */
+static uint64_t to_store(uint64_t value)
+{
+	before_atomic(1);
+	return value;
+}
+
 #undef pmz__load
 #undef pmz__store
 #undef pmz__add
@@ -23,7 +30,7 @@ static void before_atomic(int is_store);
 #define pmz__load(a, order) \
 	(before_atomic(0), __atomic_load_n(&(a)->word, order))
 #define pmz__store(a, value, order) \
-	(before_atomic(1), __atomic_store_n(&(a)->word, value, order))
+	__atomic_store_n(&(a)->word, to_store(value), order)
 #define pmz__add(a, value, order) \
 	(before_atomic(0), __atomic_fetch_add(&(a)->word, value, order))
 #define pmz__cas(a, expected, desired, order)                                 \
