@@ -171,8 +171,6 @@ int pmz_backoff_next(pmz_backoff *b, pmz_ns now, pmz_ns hint, pmz_ns *at)
 
 uint32_t pmz_backoff_tries(const pmz_backoff *b)
 {
-	const pmz__backoff *state = (const pmz__backoff *)(const void *)b->opaque;
-
 	PMZ__ASSERT(b);
-	return state->row.tries;
+	return ((const pmz__backoff *)(const void *)b->opaque)->row.tries;
 }
