@@ -30,12 +30,19 @@ KETAMA ?= 1
 B ?= build
 EXTRA ?=
 
-SOURCES := $(wildcard lib/base/*.c lib/core/*.c lib/edge/*.c lib/sim/*.c)
+SOURCES := $(wildcard lib/base/*.c lib/core/*.c lib/edge/*.c lib/sim/*.c \
+	lib/lock/*.c)
+ifeq (0,$(strip $(REDIS)))
+SOURCES += lib/redis/door.c lib/redis/absent.c
+else
+SOURCES += $(filter-out lib/redis/absent.c,$(wildcard lib/redis/*.c))
+endif
 OBJECTS := $(SOURCES:%.c=$B/%.o)
 HEADERS := include/pipemaze.h $(wildcard include/pipemaze/*.h)
 LIBRARY := $B/libpipemaze.so.$(VERSION)
 
-LIBS := $(if $(filter 0,$(KETAMA)),,-lmd)
+LIBS := $(strip $(if $(filter 0,$(REDIS)),,-lhiredis) \
+	$(if $(filter 0,$(KETAMA)),,-lmd))
 
 OWN_CPPFLAGS = -Iinclude -Ilib -D_GNU_SOURCE -DPMZ_KETAMA=$(strip $(KETAMA))
 OWN_CFLAGS = -std=c11 -fPIC -fvisibility=hidden -pthread $(WARN) $(EXTRA)
@@ -122,16 +129,29 @@ FORCE:
 # -------------------------------------------------------------- the tests
 #
 # A test is one file with its own main(): tests/unit and tests/prop by what they
-# show, tests/race on threads, tests/oom with failing allocations. They are
+# show, tests/race on threads, tests/oom with failing allocations, tests/wire
+# with servers that they start themselves. They are
 # linked to the .a of a debug build, so that they also reach what is hidden.
 
 TESTS := $(patsubst %.c,$B/%,$(sort $(wildcard tests/unit/*.c tests/prop/*.c \
-	tests/race/*.c tests/oom/*.c)))
-KIT := $(patsubst %.c,$B/%.o,$(wildcard tests/kit/*.c))
+	tests/race/*.c tests/oom/*.c) \
+	$(if $(filter 0,$(REDIS)),,$(wildcard tests/wire/*.c))))
+KIT_OBJECTS := $(patsubst %.c,$B/%.o,$(wildcard tests/kit/*.c))
+KIT := $B/tests/kit.a
 EXAMPLES := $(patsubst %.c,$B/%,$(wildcard examples/*.c))
-EXAMPLE_FOLDERS := $(notdir $(patsubst %/,%,$(dir $(wildcard examples/*/*.c))))
+EXAMPLE_FOLDERS := $(sort $(notdir $(patsubst %/,%,$(dir \
+	$(wildcard examples/*/*.c)))))
 
-$(KIT): OWN_CPPFLAGS += -Itests/kit
+# What an example needs besides, without which it is left out.
+NEEDS_libevent := libevent_core hiredis
+left_out = $(and $(NEEDS_$1),$(shell pkg-config --exists $(NEEDS_$1) || echo 1))
+
+# An archive, so that a test gets no more of it than it uses.
+$(KIT_OBJECTS): OWN_CPPFLAGS += -Itests/kit
+$(KIT): $(KIT_OBJECTS)
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $(KIT_OBJECTS)
+
 $(TESTS): $B/%: %.c $(KIT) $B/libpipemaze.a
 	@mkdir -p $(@D)
 	$(call say,CC)$(COMPILE) -Itests/kit -o $@ $< $(KIT) $B/libpipemaze.a $(LDFLAGS) \
@@ -154,10 +174,11 @@ $B/examples/$1/$1: $(wildcard examples/$1/*.[ch] examples/common/*.[ch]) \
 		$B/libpipemaze.so
 	@mkdir -p $$(@D)
 	$$(call say,CC)$$(EXAMPLE_COMPILE) -Iexamples/common -o $$@ \
-		$$(filter %.c,$$^) $$(EXAMPLE_LINK)
+		$$(filter %.c,$$^) $$(EXAMPLE_LINK) \
+		$(and $(NEEDS_$1),$$$$(pkg-config --libs $(NEEDS_$1)))
 endef
-$(foreach name,$(filter-out common,$(sort $(EXAMPLE_FOLDERS))),\
-	$(eval $(call EXAMPLE_FOLDER,$(name))))
+$(foreach name,$(filter-out common,$(EXAMPLE_FOLDERS)),\
+	$(if $(call left_out,$(name)),,$(eval $(call EXAMPLE_FOLDER,$(name)))))
 
 .PHONY: run-tests run-abi run-examples
 run-tests: $(TESTS)
@@ -209,4 +230,4 @@ dist:
 	git archive --prefix=libpipemaze-$(VERSION)/ HEAD | \
 		gzip -9n > build/libpipemaze-$(VERSION).tar.gz
 
--include $(OBJECTS:.o=.d) $(KIT:.o=.d) $(TESTS:=.d) $(EXAMPLES:=.d)
+-include $(OBJECTS:.o=.d) $(KIT_OBJECTS:.o=.d) $(TESTS:=.d) $(EXAMPLES:=.d)

@@ -12,6 +12,8 @@
 #include <pipemaze/budget.h>
 #include <pipemaze/bulkhead.h>
 #include <pipemaze/edge.h>
+#include <pipemaze/lock.h>
+#include <pipemaze/lock_proto.h>
 #include <pipemaze/pipe.h>
 #include <pipemaze/ring.h>
 #include <pipemaze/sim.h>

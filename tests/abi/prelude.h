@@ -52,6 +52,11 @@ int http_get(const char *url, pmz_ns due) /* not 0: an error */
 	return !url || !due;
 }
 
+int write_index(uint64_t fence)
+{
+	return fence ? PMZ_OK : PMZ_E_LOST;
+}
+
 int http_429(pmz_ns retry_after)
 {
 	calls++;
@@ -85,6 +90,71 @@ pmz_balance *b;
 #else
 pmz_breaker *b;
 #define NAME_B (b = breaker)
+#endif
+
+void must(int holds, const char *claim);
+
+/* One store for all runs, where an example would have a server. */
+#ifdef IN_lock
+int open_locks(pmz_locks **out, const char *const *addresses, size_t count,
+               const pmz_locks_config *config, pmz_why *reason)
+{
+	static const char *const memory = "memory:";
+	static pmz_locks *locks;
+
+	must(addresses[0] && count == 1, "the example opens nothing");
+	if (!locks && pmz_locks_open(&locks, &memory, count, config, reason))
+		return PMZ_E_NOMEM;
+	*out = locks;
+	return PMZ_OK;
+}
+#define pmz_locks_open open_locks
+
+void work(uint64_t fence)
+{
+	static uint64_t highest;
+
+	calls++;
+	must(!pmz_fence_check(&highest, fence), "the fence does not grow");
+}
+#endif
+
+/* A connection that is not there: the program is only compiled. */
+#ifdef IN_lock_hiredis
+#include <pipemaze/lock_hiredis.h>
+typedef struct redisContext redisContext;
+#define redisConnect(host, port) ((redisContext *)NULL)
+void work(uint64_t fence)
+{
+	(void)fence;
+}
+#endif
+
+/* A server that grants what it is asked for. */
+#ifdef IN_lock_proto
+pmz_lock_rules rules = { .size = sizeof(rules), .fence_off = 1 };
+uint64_t two_seeds[2] = { 1, 2 };
+#define seed two_seeds
+pmz_lock_op op;
+pmz_lock_order order;
+pmz_lock_step step;
+pmz_lease lease;
+uint32_t tickets[4], sent;
+
+void send(uint32_t node, uint32_t argc, const char *const *argv,
+          const size_t *len)
+{
+	must(!node && argc && argv[0] && len[0], "the order is no command");
+	tickets[sent++] = order.ticket;
+	calls++;
+}
+
+void read_replies_until(pmz_ns due)
+{
+	must(due > now, "the op waits for what is past");
+	while (sent)
+		pmz_lock_op_reply(&op, tickets[--sent], "1 0 0", 5, now);
+}
 #endif
 
 void must(int holds, const char *claim)

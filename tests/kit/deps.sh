@@ -25,21 +25,25 @@ need command pkg-config pkg-config
 need command python3 python3
 need header xxhash.h libxxhash-dev
 need header md5.h libmd-dev
+need header hiredis/hiredis.h libhiredis-dev
+need command redis-server redis-server
 need header cmocka.h libcmocka-dev
 need header check.h check
 if [ "$1" = all ]; then
 	need command clang clang
 	need command g++ g++
 	need command valgrind valgrind
+	need header event2/event.h libevent-dev
+	need header libmemcached/memcached.h libmemcached-dev
 fi
 [ -z "$missing" ] && exit 0
 
 if ! have_command apt-get; then
 	cat >&2 <<-TXT
 	make deps installs by apt, which is not here. Missing, by Debian's names:$missing
-	Fedora: gcc glibc-devel pkgconf python3 xxhash-devel libmd-devel libcmocka-devel check-devel (all: clang gcc-c++ valgrind)
-	Alpine: build-base pkgconf python3 xxhash-dev libmd-dev cmocka-dev check-dev (all: clang g++ valgrind)
-	macOS:  brew install pkgconf xxhash libmd cmocka check (all: Xcode's tools have clang)
+	Fedora: gcc glibc-devel pkgconf python3 xxhash-devel libmd-devel hiredis-devel redis libcmocka-devel check-devel (all: clang gcc-c++ valgrind libevent-devel libmemcached-devel)
+	Alpine: build-base pkgconf python3 xxhash-dev libmd-dev hiredis-dev redis cmocka-dev check-dev (all: clang g++ valgrind libevent-dev libmemcached-dev)
+	macOS:  brew install pkgconf xxhash libmd hiredis redis cmocka check (all: Xcode's tools have clang)
 	TXT
 	exit 1
 fi
