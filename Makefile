@@ -12,6 +12,7 @@ SONAME := libpipemaze.so.$(firstword $(subst ., ,$(VERSION)))
 PREFIX ?= /usr/local
 prefix ?= $(PREFIX)
 exec_prefix ?= $(prefix)
+bindir ?= $(exec_prefix)/bin
 libdir ?= $(exec_prefix)/lib
 includedir ?= $(prefix)/include
 datarootdir ?= $(prefix)/share
@@ -40,6 +41,8 @@ endif
 OBJECTS := $(SOURCES:%.c=$B/%.o)
 HEADERS := include/pipemaze.h $(wildcard include/pipemaze/*.h)
 LIBRARY := $B/libpipemaze.so.$(VERSION)
+TOOL := $B/pipemaze
+TOOL_OBJECTS := $(patsubst %.c,$B/%.o,$(wildcard lib/tool/*.c))
 
 LIBS := $(strip $(if $(filter 0,$(REDIS)),,-lhiredis) \
 	$(if $(filter 0,$(KETAMA)),,-lmd))
@@ -57,7 +60,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$1' '$@'; )
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $B/libpipemaze.a $B/libpipemaze.so $B/pipemaze.pc
+all: $B/libpipemaze.a $B/libpipemaze.so $B/pipemaze.pc $(TOOL)
 
 # -------------------------------------------------------------- the library
 
@@ -77,6 +80,10 @@ $B/libpipemaze.so: $(LIBRARY)
 	@ln -sf $(notdir $(LIBRARY)) $B/$(SONAME)
 	@ln -sf $(SONAME) $@
 
+# With the library inside, so that it runs from any place.
+$(TOOL): $(TOOL_OBJECTS) $B/libpipemaze.a
+	$(call say,LD)$(CC) $(EXTRA) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -pthread
+
 # Always made anew: prefix may be another one now.
 $B/pipemaze.pc: pkgconfig/pipemaze.pc.in $B/versions-agree FORCE
 	@sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(exec_prefix)|' \
@@ -90,7 +97,9 @@ $B/versions-agree: include/pipemaze/version.h lib/pipemaze.map \
 	@touch $@
 
 install: all
-	$(INSTALL) -d $(DESTDIR)$(libdir)/pkgconfig $(DESTDIR)$(includedir)/pipemaze
+	$(INSTALL) -d $(DESTDIR)$(libdir)/pkgconfig \
+		$(DESTDIR)$(includedir)/pipemaze $(DESTDIR)$(bindir) \
+		$(DESTDIR)$(mandir)/man1
 	$(INSTALL) -m 644 include/pipemaze.h $(DESTDIR)$(includedir)
 	$(INSTALL) -m 644 include/pipemaze/*.h $(DESTDIR)$(includedir)/pipemaze
 	$(INSTALL) -m 644 $B/libpipemaze.a $(DESTDIR)$(libdir)
@@ -98,12 +107,15 @@ install: all
 	ln -sf $(notdir $(LIBRARY)) $(DESTDIR)$(libdir)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(libdir)/libpipemaze.so
 	$(INSTALL) -m 644 $B/pipemaze.pc $(DESTDIR)$(libdir)/pkgconfig
+	$(INSTALL) -m 755 $(TOOL) $(DESTDIR)$(bindir)
+	$(INSTALL) -m 644 lib/tool/pipemaze.1 $(DESTDIR)$(mandir)/man1
 
 uninstall:
 	rm -f $(DESTDIR)$(includedir)/pipemaze.h \
 		$(HEADERS:include/%=$(DESTDIR)$(includedir)/%)
 	rm -f $(DESTDIR)$(libdir)/libpipemaze.* \
 		$(DESTDIR)$(libdir)/pkgconfig/pipemaze.pc
+	rm -f $(DESTDIR)$(bindir)/pipemaze $(DESTDIR)$(mandir)/man1/pipemaze.1
 	-rmdir $(DESTDIR)$(includedir)/pipemaze
 
 # -------------------------------------------------------------- what it needs
@@ -191,17 +203,19 @@ run-examples: all $(EXAMPLES)
 	@B=$B sh tests/kit/run.sh $(sort $(wildcard tests/ffi/*.sh))
 
 BENCH := $B/tests/bench/bench
-$(BENCH): $(wildcard tests/bench/*.[ch]) $B/libpipemaze.so
+$(BENCH): $(wildcard tests/bench/*.[ch]) tests/kit/redis.c $B/libpipemaze.so
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) -Iinclude $(CPPFLAGS) -D_GNU_SOURCE -std=c11 -pthread \
-		$(WARN) $(CFLAGS) -o $@ $(wildcard tests/bench/*.c) $(LDFLAGS) \
-		-L$B -Wl,-rpath,$(abspath $B) -lpipemaze
+	$(call say,CC)$(CC) -Iinclude -Itests/kit $(CPPFLAGS) -D_GNU_SOURCE -std=c11 \
+		-pthread $(WARN) $(CFLAGS) -o $@ $(filter %.c,$^) $(LDFLAGS) \
+		-L$B -Wl,-rpath,$(abspath $B) -lpipemaze -lhiredis
 
 bench: $(BENCH)
 	@$(BENCH) $(ROW)
 
-demo: $B/examples/outage/outage
+demo: $B/examples/outage/outage $B/examples/workers
 	@$B/examples/outage/outage
+	@echo
+	@$B/examples/workers
 
 check: all
 	@$(MAKE) --no-print-directory B=build/debug EXTRA=-DPMZ_DEBUG \
@@ -230,4 +244,4 @@ dist:
 	git archive --prefix=libpipemaze-$(VERSION)/ HEAD | \
 		gzip -9n > build/libpipemaze-$(VERSION).tar.gz
 
--include $(OBJECTS:.o=.d) $(KIT_OBJECTS:.o=.d) $(TESTS:=.d) $(EXAMPLES:=.d)
+-include $(OBJECTS:.o=.d) $(TOOL_OBJECTS:.o=.d) $(KIT_OBJECTS:.o=.d) $(TESTS:=.d) $(EXAMPLES:=.d)

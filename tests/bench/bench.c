@@ -26,6 +26,7 @@
 #include <time.h>
 
 #include "bench.h"
+#include "locks.h"
 
 #define ROUNDS 61 /* odd, for a median */
 #define ROWS_MAX 32
@@ -308,6 +309,8 @@ int main(int argc, char **argv)
 	choose(argc > 1 ? argv[1] : NULL);
 	allocated = measure_all();
 	report();
+	if (argc < 2 || strstr("lock_cycle redis_pair", argv[1]))
+		locks_measure();
 	if (slices_interrupted)
 		printf("interrupted %u of %u slices\n", slices_interrupted,
 		       slices);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "locks.h"
 #include "nodes.h"
 
 #define STEP_NS 100 /* between two calls on one lane: ten million a second */
@@ -293,6 +294,7 @@ const struct row rows[] = {
 	{ "jump_1000", 1, jump_of_1000, NULL },
 	{ "pick_settle", 1, pick_least, NULL },
 	{ "pick_settle_ewma", 1, pick_ewma, NULL },
+	{ "lock_is_held", 1, ask_is_held, NULL },
 	{ "bucket_take_2t", 2, take_token, NULL },
 	{ "bulkhead_pair_2t", 2, pair_bulkhead, slots_are_back },
 	{ "breaker_pair_2t", 2, pair_breaker, breaker_has_counted },
