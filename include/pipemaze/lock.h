@@ -38,7 +38,7 @@
  * given up. A server's user needs no more than
  *
  *   ACL SETUSER locks on >PASSWORD resetkeys ~lock:* ~{lock:*}:* resetchannels
- *       &__redis__:invalidate -@all +evalsha +eval +set +get +del +exists
+ *       &__redis__:invalidate -@all +evalsha +eval +set +get +mget +del
  *       +pttl +pexpire +time +client|id +client|tracking +subscribe
  *
  * and +wait for replicas_min, +asking +cluster|slots on a cluster.
@@ -66,7 +66,10 @@ typedef struct pmz_locks_config {
 	const pmz_backoff_rule *backoff; /* between tries: 50 ms..1 s, full, as
 	                                  * many as `wait` has room for */
 	PMZ_POINTER_PAD(reserved)
-	uint32_t replicas_min;   /* 0      also wait for so many replicas */
+	uint32_t replicas_min;   /* 0      also wait for so many replicas; too
+	                          *        few are PMZ_E_QUORUM. It wants a
+	                          *        node time-out of 250 ms: a server
+	                          *        counts by its clock of 100 ms */
 	uint32_t fence_off;      /* 0      1: no fences; a quorum saves a trip */
 } pmz_locks_config;
 

@@ -10,25 +10,31 @@
  * one, so its largest is more: the argument of Lamport's ballots ("The Part-Time
  * Parliament", 1998).
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/siphash.h"
 #include "base/wide.h"
 #include "lock/op.h"
 
+static void write_hex(char *out, uint64_t word)
+{
+	int i;
+
+	for (i = 0; i < 16; i++)
+		out[i] = "0123456789abcdef"[word >> (60 - 4 * i) & 15];
+}
+
 /* A token is 128 bits of a keyed hash of its number, so that an op draws as many
  * as it needs from one seed and none tells of another. */
 static void draw_token(pmz__op *op)
 {
 	uint64_t which[2] = { ++op->drawn, 0 };
-	uint64_t high = pmz__siphash(op->seed, which, sizeof(which), 2, 4);
-	uint64_t low;
 
+	memset(op->token, 0, sizeof(op->token));
+	write_hex(op->token, pmz__siphash(op->seed, which, sizeof(which), 2, 4));
 	which[1] = 1;
-	low = pmz__siphash(op->seed, which, sizeof(which), 2, 4);
-	snprintf(op->token, sizeof(op->token), "%016llx%016llx",
-	         (unsigned long long)high, (unsigned long long)low);
+	write_hex(op->token + PMZ__TOKEN_LEN / 2,
+	          pmz__siphash(op->seed, which, sizeof(which), 2, 4));
 }
 
 void pmz__acquire_try(pmz__op *op, pmz_ns now)

@@ -15,6 +15,7 @@ typedef struct pmz__lane {
 	pmz__bell stop;         /* ends what runs here: rung by another thread */
 	uint32_t nodes;
 	int32_t listens; /* to the name that is waited for */
+	int32_t deaf;    /* nobody rings `stop`: it need not be polled */
 	pmz__link *links[PMZ_LOCK_NODES_MAX];
 } pmz__lane;
 

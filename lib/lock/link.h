@@ -50,6 +50,10 @@ typedef struct pmz__link_type {
 	void (*ear_wants)(const pmz__link *link, pmz__wants *out);
 	int (*ear_go_on)(pmz__link *link, pmz_ns now);
 	void (*free)(pmz__link *link);
+	/* In the place of a poll() and go_on(), for who waits for nothing else:
+	 * sleeps until bytes have come, or `due`, and takes them. 0: it cannot
+	 * now, poll. May be NULL. */
+	int (*sleep)(pmz__link *link, pmz_ns due, pmz_ns now);
 } pmz__link_type;
 
 struct pmz__link {

@@ -217,6 +217,7 @@ static int run(pmz_locks *l, pmz_lock_op *op)
 	pmz__lane *lane = take_lane(l);
 
 	if (lane) {
+		lane->deaf = 1;
 		pmz__lane_run(lane, &op, 1);
 		pmz__lane_forget(lane, op);
 		give_lane(l, lane);
@@ -288,6 +289,7 @@ static int drive_on_lane(claim *c)
 	if (!c->lane)
 		return PMZ_E_NOMEM;
 	c->lane->listens = 0;
+	c->lane->deaf = !c->turn;
 	if (c->turn)
 		pmz__turn_listen(&l->turns, c->turn, &c->lane->stop);
 	drive(c);

@@ -500,7 +500,7 @@ static pmz__link *memory_connect(pmz__node *node)
 	static const pmz__link_type type = {
 		memory_send,      memory_wants,     memory_go_on,
 		memory_forget,    memory_listen,    memory_ear_wants,
-		memory_ear_go_on, memory_link_free,
+		memory_ear_go_on, memory_link_free, NULL,
 	};
 	memory_link *link = pmz__alloc(sizeof(*link));
 

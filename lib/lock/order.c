@@ -1,12 +1,13 @@
 /*
  * order.c - the commands, as arguments.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/wide.h"
 #include "lock/op.h"
 #include "lock/scripts.h"
+
+#define DIGITS_MAX 20 /* of 64 bits */
 
 /* Where the next text of an order goes. */
 typedef struct pen {
@@ -45,10 +46,13 @@ static void add_text(pen *p, const char *a, const char *b, const char *c,
 
 static void add_number(pen *p, uint64_t n)
 {
-	char digits[24];
+	char digits[DIGITS_MAX + 1], *at = digits + DIGITS_MAX;
 
-	snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
-	add_text(p, digits, "", "", "");
+	*at = '\0';
+	do
+		*--at = (char)('0' + n % 10);
+	while (n /= 10);
+	add_text(p, at, "", "", "");
 }
 
 /* Where a NOSCRIPT would come when nobody waits for it any more: of what is owed,

@@ -103,6 +103,8 @@ void pmz__peek_judge(pmz__op *op, pmz_ns now)
 		pmz__op_end(op, fatal);
 	else if (answers + open < op->quorum)
 		pmz__op_end(op, pmz__op_short(op));
-	else if (answers >= op->quorum && best + open < op->quorum)
+	else if (best + (op->nodes - answers) < op->quorum)
 		pmz__op_end(op, PMZ_REFUSED_EMPTY);
+	else if (!open)
+		pmz__op_end(op, pmz__op_short(op));
 }

@@ -5,7 +5,7 @@
  * of a reply than its bytes. All keys of a call share their cluster slot. A
  * number of 16 digits is written by %.0f, since Lua's own form has 14. What a
  * foreign client left under a key may have any type: pcall turns the error of a
- * GET into a table, which is no token and no number.
+ * GET into a table, which is no token and no number; to MGET it is not there.
  */
 #include "lock/scripts.h"
 
@@ -15,26 +15,28 @@
  * 1 granted, 2 already this token's, 0 another's, -1 abandoned before, -2 no
  * string. The SET comes first: without contention it is the whole answer. */
 static const char acquire[] =
-	"if redis.call('SET',KEYS[1],ARGV[1],'NX','PX',ARGV[2]) then\n"
-	" if redis.call('EXISTS',KEYS[2])==1 then\n"
-	"  redis.call('DEL',KEYS[1])\n"
+	"local call=redis.call\n"
+	"if call('SET',KEYS[1],ARGV[1],'NX','PX',ARGV[2]) then\n"
+	" local m=call('MGET',KEYS[2],KEYS[3] or KEYS[2])\n"
+	" if m[1] then\n"
+	"  call('DEL',KEYS[1])\n"
 	"  return '-1 0 0'\n"
 	" end\n"
 	" if not KEYS[3] then return '1 0 0' end\n"
-	" local t=redis.call('TIME')\n"
+	" local t=call('TIME')\n"
 	" local f=t[1]*1000000+t[2]\n"
-	" local last=tonumber(redis.pcall('GET',KEYS[3])) or 0\n"
+	" local last=tonumber(m[2] or 0) or 0\n"
 	" if f<=last then f=last+1 end\n"
 	" f=string.format('%.0f',f)\n"
-	" redis.call('SET',KEYS[3],f,'PX',ARGV[3])\n"
+	" call('SET',KEYS[3],f,'PX',ARGV[3])\n"
 	" return '1 '..f..' 0'\n"
 	"end\n"
 	"local v=redis.pcall('GET',KEYS[1])\n"
 	"if type(v)=='table' then return '-2 0 0' end\n"
-	"local left=redis.call('PTTL',KEYS[1])\n"
+	"local left=call('PTTL',KEYS[1])\n"
 	"if v~=ARGV[1] then return '0 0 '..left end\n"
 	"if left>=0 and left<tonumber(ARGV[2]) then\n"
-	" redis.call('PEXPIRE',KEYS[1],ARGV[2])\n"
+	" call('PEXPIRE',KEYS[1],ARGV[2])\n"
 	"end\n"
 	"local f=KEYS[3] and tonumber(redis.pcall('GET',KEYS[3])) or 0\n"
 	"return '2 '..string.format('%.0f',f)..' 0'\n";
@@ -78,7 +80,7 @@ static const char peek[] =
 static const struct {
 	const char *text, *sha;
 } scripts[] = {
-	[PMZ_LOCK_ACQUIRE] = { acquire, "073f755ab8b65d57f5be7478ddc0c84c16ac12fc" },
+	[PMZ_LOCK_ACQUIRE] = { acquire, "a41c892ddd27af45e5801000a51e9927a307b3b4" },
 	[PMZ_LOCK_RAISE] = { raise, "1b85339b3a3bb8bad669b2b7668812509cca7b3f" },
 	[PMZ_LOCK_EXTEND] = { extend, "8cfc33f45193edae4ba99c890477acc6838a8828" },
 	[PMZ_LOCK_RELEASE] = { release, "3d9d813b68bec613ff857b942ede30e884a2ee95" },

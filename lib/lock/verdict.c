@@ -138,13 +138,13 @@ static void judge_owned(pmz__seat *seat, int code)
 	seat->holds = 0;
 }
 
-/* The first of two releases was written and its reply lost. Of a lease that
- * still stands, the second can find nothing for one reason only. */
+/* The first of two releases was written and its reply lost. That the second finds
+ * nothing, or another holder, of a lease that still stands, has one reason. */
 static void judge_release(const pmz__op *op, pmz__seat *seat, int code,
                           pmz_ns now)
 {
 	judge_owned(seat, code);
-	if (seat->verdict == PMZ__GONE && seat->again && now < op->held_until)
+	if (seat->again && now < op->held_until)
 		seat->verdict = PMZ__YES;
 }
 

@@ -214,6 +214,8 @@ static void opened(pmz__conn *c, pmz_ns now)
 	settle_permit(c, PMZ_SUCCESS, now);
 	c->fd = c->dial.fd;
 	c->dial.fd = -1;
+	c->patience = 0;
+	pmz__socket_may_sleep(c->fd);
 	c->state = PMZ__CONN_OPEN;
 }
 

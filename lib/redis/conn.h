@@ -50,6 +50,7 @@ struct pmz__conn {
 	uint32_t logins; /* that are unanswered */
 	uint64_t logins_end;
 	pmz_ns heard_at; /* the last bytes came */
+	pmz_ns patience; /* of the socket, when it is read from and sleeps */
 	uint64_t serial; /* +1 with each connection: another one is another */
 	int fd;
 	pmz_permit permit; /* of the host's breaker, while dialling */
@@ -90,5 +91,8 @@ void pmz__conn_nonsense(pmz__conn *c, const char *text, pmz_ns now);
 void pmz__conn_write(pmz__conn *c, pmz_ns now);
 void pmz__conn_read(pmz__conn *c, pmz_ns now);
 void pmz__conn_drain(pmz__conn *c, pmz_ns now);
+/* Sleeps until bytes have come, or `due`, and takes them; 0: there is something
+ * else to wait for. */
+int pmz__conn_sleep(pmz__conn *c, pmz_ns due, pmz_ns now);
 
 #endif

@@ -5,11 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+
+#include <pipemaze/edge.h>
 
 #include "base/wide.h"
 #include "redis/conn.h"
 
 #define READ_SIZE 16384
+#define SLEEP_MAX_NS PMZ_S(3600)
 
 /* How far may be written now. */
 static uint64_t limit_of(const pmz__conn *c)
@@ -109,6 +113,21 @@ static void take_bytes(pmz__conn *c, const char *bytes, size_t len, pmz_ns now)
 }
 
 /* How many bytes there were; 0: none, or the connection has ended. */
+static size_t take(pmz__conn *c, const char *bytes, ssize_t n, int error,
+                   pmz_ns now)
+{
+	if (n < 0 && (error == EAGAIN || error == EWOULDBLOCK ||
+	              error == EINTR))
+		return 0;
+	if (n < 0)
+		broken(c, "read", error, now);
+	else if (!n)
+		pmz__conn_close(c, "closed by the server", now);
+	else
+		take_bytes(c, bytes, (size_t)n, now);
+	return n > 0 ? (size_t)n : 0;
+}
+
 static size_t read_some(pmz__conn *c, pmz_ns now)
 {
 	char bytes[READ_SIZE];
@@ -117,15 +136,17 @@ static size_t read_some(pmz__conn *c, pmz_ns now)
 	do
 		n = recv(c->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return 0;
-	if (n < 0)
-		broken(c, "read", errno, now);
-	else if (!n)
-		pmz__conn_close(c, "closed by the server", now);
-	else
-		take_bytes(c, bytes, (size_t)n, now);
-	return n > 0 ? (size_t)n : 0;
+	return take(c, bytes, n, errno, now);
+}
+
+/* A signal ends it too. */
+static size_t sleep_and_read(pmz__conn *c)
+{
+	char bytes[READ_SIZE];
+	ssize_t n = recv(c->fd, bytes, sizeof(bytes), 0);
+	int error = errno;
+
+	return take(c, bytes, n, error, pmz_now());
 }
 
 void pmz__conn_read(pmz__conn *c, pmz_ns now)
@@ -139,4 +160,38 @@ void pmz__conn_drain(pmz__conn *c, pmz_ns now)
 {
 	while (c->state == PMZ__CONN_OPEN && read_some(c, now))
 		continue;
+}
+
+/* In whole ms, so that it is seldom set anew; the kernel counts no finer. */
+static int set_patience(pmz__conn *c, pmz_ns left)
+{
+	pmz_ns ms = left / PMZ_MS(1) + 1;
+	struct timeval t;
+
+	if (PMZ_MS(ms) == c->patience)
+		return 1;
+	t.tv_sec = (time_t)(ms / 1000);
+	t.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+	if (setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)))
+		return 0;
+	c->patience = PMZ_MS(ms);
+	return 1;
+}
+
+static int waits_for_an_answer(const pmz__conn *c)
+{
+	return c->state == PMZ__CONN_OPEN && !c->spent && !c->logins &&
+	       c->queue.count && c->out.written == pmz__out_end(&c->out);
+}
+
+int pmz__conn_sleep(pmz__conn *c, pmz_ns due, pmz_ns now)
+{
+	if (!waits_for_an_answer(c))
+		return 0;
+	due = pmz__min(due, pmz__queue_due(&c->queue));
+	if (now >= due || !set_patience(c, pmz__min(due - now, SLEEP_MAX_NS)))
+		return 0;
+	if (!sleep_and_read(c))
+		pmz__conn_go_on(c, pmz_now());
+	return 1;
 }

@@ -398,6 +398,13 @@ static int redis_ear_go_on(pmz__link *link, pmz_ns now)
 	return l->listening ? pmz__ear_go_on(&l->listening->ear, now) : 0;
 }
 
+static int redis_sleep(pmz__link *link, pmz_ns due, pmz_ns now)
+{
+	redis_link *l = link_of(link);
+
+	return !is_cluster(l) && pmz__conn_sleep(&l->peers[0]->conn, due, now);
+}
+
 static void redis_free(pmz__link *link)
 {
 	redis_link *l = link_of(link);
@@ -428,6 +435,7 @@ pmz__link *pmz__redis_link_new(pmz__node *node)
 	static const pmz__link_type type = {
 		redis_send,   redis_wants,     redis_go_on,     redis_forget,
 		redis_listen, redis_ear_wants, redis_ear_go_on, redis_free,
+		redis_sleep,
 	};
 	redis_link *l = (redis_link *)pmz__alloc(sizeof(*l));
 

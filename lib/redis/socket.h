@@ -50,5 +50,7 @@ void pmz__dial_end(pmz__dial *dial);
 void pmz__socket_reset(int fd);
 /* What was written is delivered, though nobody waits for it. */
 void pmz__socket_close(int fd);
+/* From here on a call blocks that does not say otherwise. */
+void pmz__socket_may_sleep(int fd);
 
 #endif
