@@ -146,7 +146,8 @@ int main(void)
 		fprintf(stderr, "%s: %s\n", where, why.text);
 		return 1;
 	}
-	printf("Two workers and one lock, on %s\n\n", url ? "REDIS_URL" : where);
+	printf("Two workers and one lock, on %s\n\n",
+	       url ? "REDIS_URL" : where);
 	start = pmz_now();
 	run_both(&a, &b);
 	printf("\n  A %s\n  B %s\n", a.lane, b.lane);

@@ -2,13 +2,13 @@
  * acquire.c - a try to get the lock, and what follows from it.
  *
  * The round of acquires is decided by three sums: as soon as a quorum has
- * granted, as soon as none can any more but a quorum has at least answered (then
- * it is held by another), and as soon as not even that can be.
+ * granted, as soon as none can any more but a quorum has at least answered
+ * (then it is held by another), and as soon as not even that can be.
  *
  * The fence of a quorum is the largest of those that granted, raised on a
  * majority before it is handed out. Any later majority shares a node with that
- * one, so its largest is more: the argument of Lamport's ballots ("The Part-Time
- * Parliament", 1998).
+ * one, so its largest is more: the argument of Lamport's ballots ("The
+ * Part-Time Parliament", 1998).
  */
 #include <string.h>
 
@@ -24,14 +24,15 @@ static void write_hex(char *out, uint64_t word)
 		out[i] = "0123456789abcdef"[word >> (60 - 4 * i) & 15];
 }
 
-/* A token is 128 bits of a keyed hash of its number, so that an op draws as many
- * as it needs from one seed and none tells of another. */
+/* A token is 128 bits of a keyed hash of its number, so that an op draws as
+ * many as it needs from one seed and none tells of another. */
 static void draw_token(pmz__op *op)
 {
 	uint64_t which[2] = { ++op->drawn, 0 };
 
 	memset(op->token, 0, sizeof(op->token));
-	write_hex(op->token, pmz__siphash(op->seed, which, sizeof(which), 2, 4));
+	write_hex(op->token,
+	          pmz__siphash(op->seed, which, sizeof(which), 2, 4));
 	which[1] = 1;
 	write_hex(op->token + PMZ__TOKEN_LEN / 2,
 	          pmz__siphash(op->seed, which, sizeof(which), 2, 4));
@@ -120,15 +121,15 @@ static void held(pmz__op *op)
 
 static void confirm(pmz__op *op, pmz_ns now, unsigned with)
 {
-	static const char late[] = "granted when too little was left of the ttl";
+	static const char late[] =
+		"granted when too little was left of the ttl";
 
 	if (now >= would_hold_until(op)) {
 		pmz__op_say(op, 0, late, sizeof(late) - 1);
 		pmz__acquire_fail(op, pmz__op_short(op), now);
 	} else if (op->round == PMZ__ACQUIRING && op->nodes > 1 &&
 	           !op->fence_off) {
-		pmz__op_round(op, PMZ__RAISING,
-		              with | PMZ__BIT(PMZ__ASKED));
+		pmz__op_round(op, PMZ__RAISING, with | PMZ__BIT(PMZ__ASKED));
 	} else if (op->round != PMZ__REPLICATING && op->replicas_min) {
 		pmz__op_round(op, PMZ__REPLICATING, with);
 	} else {
@@ -164,9 +165,10 @@ void pmz__acquire_judge(pmz__op *op, pmz_ns now)
 		op->ready_at = free_at(op, op->quorum - yes - open, now);
 		pmz__acquire_fail(op, PMZ_REFUSED_HELD, now);
 	} else if (answered + open < op->quorum) {
-		pmz__acquire_fail(op, op->round == PMZ__REPLICATING
-		                              ? PMZ_E_QUORUM
-		                              : pmz__op_short(op),
+		pmz__acquire_fail(op,
+		                  op->round == PMZ__REPLICATING
+		                          ? PMZ_E_QUORUM
+		                          : pmz__op_short(op),
 		                  now);
 	}
 }

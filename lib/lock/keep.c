@@ -52,8 +52,8 @@ static void extended(pmz__op *op, pmz_ns now)
 void pmz__extend_judge(pmz__op *op, pmz_ns now)
 {
 	unsigned yes = pmz__op_count(op, PMZ__YES);
-	unsigned lost = pmz__op_count(op, PMZ__GONE) +
-	                pmz__op_count(op, PMZ__OTHER);
+	unsigned lost =
+		pmz__op_count(op, PMZ__GONE) + pmz__op_count(op, PMZ__OTHER);
 	unsigned open = pmz__op_open(op);
 	int fatal = pmz__op_fatal(op);
 
@@ -83,8 +83,8 @@ void pmz__extend_judge(pmz__op *op, pmz_ns now)
 	}
 }
 
-/* A node that did not answer may have got the release, or may get it: it is told
- * again, in a way that outlives its connection. */
+/* A node that did not answer may have got the release, or may get it: it is
+ * told again, in a way that outlives its connection. */
 static void released(pmz__op *op, int status, pmz_ns now)
 {
 	unsigned i;
@@ -106,8 +106,8 @@ static void released(pmz__op *op, int status, pmz_ns now)
 static int release_status(const pmz__op *op)
 {
 	unsigned yes = pmz__op_count(op, PMZ__YES);
-	unsigned no = pmz__op_count(op, PMZ__GONE) +
-	              pmz__op_count(op, PMZ__OTHER);
+	unsigned no =
+		pmz__op_count(op, PMZ__GONE) + pmz__op_count(op, PMZ__OTHER);
 	unsigned open = pmz__op_open(op);
 	int fatal = pmz__op_fatal(op);
 
@@ -119,8 +119,7 @@ static int release_status(const pmz__op *op)
 		return UNDECIDED;
 	if (yes + no >= op->quorum)
 		return PMZ_E_LOST;
-	return yes + no + open < op->quorum ? pmz__op_short(op)
-	                                         : UNDECIDED;
+	return yes + no + open < op->quorum ? pmz__op_short(op) : UNDECIDED;
 }
 
 void pmz__release_judge(pmz__op *op, pmz_ns now)

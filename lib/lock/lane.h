@@ -12,7 +12,7 @@
 
 typedef struct pmz__lane {
 	struct pmz__lane *next; /* for the owner */
-	pmz__bell stop;         /* ends what runs here: rung by another thread */
+	pmz__bell stop; /* ends what runs here: rung by another thread */
 	uint32_t nodes;
 	int32_t listens; /* to the name that is waited for */
 	int32_t deaf;    /* nobody rings `stop`: it need not be polled */

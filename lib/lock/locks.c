@@ -2,8 +2,8 @@
  * locks.c - the blocking API: a thread drives its op over a lane of its own.
  *
  * Lanes are kept in a pool and used by one thread at a time, so that threads
- * share connections without sharing any. The two mutexes, of the pool and of the
- * turns, are leaves: nothing is locked or waited for under them.
+ * share connections without sharing any. The two mutexes, of the pool and of
+ * the turns, are leaves: nothing is locked or waited for under them.
  */
 #include <pipemaze/lock.h>
 
@@ -379,8 +379,8 @@ int pmz_lock_peek(pmz_locks *l, const char *name, pmz_lease *holder)
 	PMZ__ASSERT(name && holder);
 	memset(holder, 0, sizeof(*holder));
 	if (!status)
-		status = pmz_lock_op_peek(&op, &l->rules, name, pmz_now(),
-		                          NULL);
+		status =
+			pmz_lock_op_peek(&op, &l->rules, name, pmz_now(), NULL);
 	if (!status)
 		status = run(l, &op);
 	return status ? status : pmz_lock_op_end(&op, holder, NULL);
@@ -409,8 +409,8 @@ int pmz_lock_extend(pmz_locks *l, pmz_lease *lease, pmz_ns ttl)
 	if (status)
 		return status;
 	kept = pmz__keeper_begin(l->keeper, lease);
-	status = pmz_lock_op_extend(&op, &l->rules, lease, ttl, pmz_now(),
-	                            NULL);
+	status =
+		pmz_lock_op_extend(&op, &l->rules, lease, ttl, pmz_now(), NULL);
 	if (!status)
 		status = settle(l, &op, lease);
 	if (kept)

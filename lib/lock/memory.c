@@ -276,8 +276,8 @@ static void release(const visit *v)
 	say(v, "%d", is);
 }
 
-/* Keys lock, tomb; args token, and how long the tombstone stands. Without memory
- * for that the lock is let go all the same. */
+/* Keys lock, tomb; args token, and how long the tombstone stands. Without
+ * memory for that the lock is let go all the same. */
 static void abandon(const visit *v)
 {
 	pmz__record *tomb = find_or_add(v, key_of(v, 1));

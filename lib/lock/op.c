@@ -333,8 +333,8 @@ void pmz_lock_op_wake(pmz_lock_op *cursor, pmz_ns now)
 	pmz__op *op = pmz__op_of(cursor);
 
 	if (op->round == PMZ__PAUSED && op->status == PMZ_REFUSED_HELD)
-		op->resume = pmz__min(op->resume,
-		                      pmz__sat_add(now, step_aside(op)));
+		op->resume =
+			pmz__min(op->resume, pmz__sat_add(now, step_aside(op)));
 }
 
 void pmz_lock_op_listens(pmz_lock_op *cursor, int yes)

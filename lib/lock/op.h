@@ -19,7 +19,7 @@
 
 /* How long a taking back is waited for: the nodes that granted are alive. */
 #define PMZ__UNDO_NS PMZ_MS(80)
-/* How long the last nodes have when the others have decided what all must do. */
+/* How long the last nodes have when the others have decided it. */
 #define PMZ__GRACE_NS PMZ_MS(20)
 /* A last look before the wait is over, if no other fits. */
 #define PMZ__LAST_LOOK_NS PMZ_MS(20)
@@ -58,7 +58,7 @@ typedef struct pmz__seat {
 	uint64_t print;  /* of the holder's token, in a peek */
 	uint32_t ticket; /* of the round's command; 0: none is out */
 	uint32_t late;   /* of an acquire of an earlier round that is out */
-	uint32_t pttl;   /* ms that another's lease has left; all ones: for ever */
+	uint32_t pttl;   /* ms left of another's lease; all ones: for ever */
 	uint8_t verdict;
 	uint8_t holds; /* it has granted this token */
 	uint8_t ghost; /* an acquire of this token may still land there: one,
@@ -94,8 +94,8 @@ typedef struct pmz__op {
 	int32_t status;
 	uint32_t serial; /* of tickets */
 	uint32_t replicas_min;
-	uint32_t worst;  /* the node of `words` */
-	uint8_t verb;    /* the kind of op, by the command it opens with */
+	uint32_t worst; /* the node of `words` */
+	uint8_t verb;   /* the kind of op, by the command it opens with */
 	uint8_t round;
 	uint8_t nodes;
 	uint8_t quorum;

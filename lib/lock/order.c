@@ -55,8 +55,8 @@ static void add_number(pen *p, uint64_t n)
 	add_text(p, at, "", "", "");
 }
 
-/* Where a NOSCRIPT would come when nobody waits for it any more: of what is owed,
- * and of a quorum's slowest nodes, without which it is decided. */
+/* Where a NOSCRIPT would come when nobody waits for it any more: of what is
+ * owed, and of a quorum's slowest nodes, without which it is decided. */
 static int is_sent_whole(const pmz__op *op, uint32_t verb)
 {
 	return op->nodes > 1 || verb == PMZ_LOCK_ABANDON;
@@ -66,8 +66,8 @@ static void add_script(pen *p, const pmz__op *op, const pmz__seat *seat,
                        uint32_t verb, int keys)
 {
 	int whole = seat->eval || is_sent_whole(op, verb);
-	const char *body = whole ? pmz_lock_script(verb)
-	                         : pmz_lock_script_sha(verb);
+	const char *body =
+		whole ? pmz_lock_script(verb) : pmz_lock_script_sha(verb);
 
 	if (whole)
 		add_constant(p, "EVAL", 4);

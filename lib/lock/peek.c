@@ -69,8 +69,7 @@ static pmz_ns shared_until(const pmz__op *op, pmz_ns now)
 		if (longer >= op->quorum && a->pttl > left)
 			left = a->pttl;
 	}
-	return left == UINT32_MAX ? PMZ_NEVER
-	                          : pmz__sat_add(now, PMZ_MS(left));
+	return left == UINT32_MAX ? PMZ_NEVER : pmz__sat_add(now, PMZ_MS(left));
 }
 
 /* Whoever is no pipemaze has no fence, and may leave an old one. */
@@ -92,8 +91,8 @@ static void found(pmz__op *op, pmz_ns now)
 void pmz__peek_judge(pmz__op *op, pmz_ns now)
 {
 	unsigned best = alike(op, op->print);
-	unsigned answers = pmz__op_count(op, PMZ__YES) +
-	                   pmz__op_count(op, PMZ__GONE);
+	unsigned answers =
+		pmz__op_count(op, PMZ__YES) + pmz__op_count(op, PMZ__GONE);
 	unsigned open = pmz__op_open(op);
 	int fatal = pmz__op_fatal(op);
 

@@ -40,8 +40,7 @@ static pmz__renewal_step lose(pmz__renewal *r, int why)
 	return PMZ__RENEWAL_LOST;
 }
 
-/* Others may be due now, and one round trip will do. A retry keeps its pause.
- */
+/* Others may be due, and one round trip will do. A retry keeps its pause. */
 static pmz_ns due_with_others(const pmz__renewal *r)
 {
 	pmz_ns early = pmz__min(PMZ__TOGETHER_NS, r->lease.ttl / TOGETHER);

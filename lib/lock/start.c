@@ -49,8 +49,7 @@ static int read_name(pmz__op *op, const char *name, pmz_why *why)
 	if (!len)
 		return pmz__bad(why, "name", "the name is empty");
 	if (len > PMZ_LOCK_NAME_MAX)
-		return pmz__bad(why, "name",
-		                "the name is longer than %u bytes",
+		return pmz__bad(why, "name", "the name is longer than %u bytes",
 		                PMZ_LOCK_NAME_MAX);
 	if (memchr(name, '{', len) || memchr(name, '}', len))
 		return pmz__bad(why, "name",
@@ -82,8 +81,8 @@ static void read_patience(pmz__op *op, const pmz_lock_rules *r, pmz_ns ttl)
 	op->connect = r->connect_ns;
 	op->node_timeout = r->node_timeout_ns;
 	if (!op->node_timeout)
-		op->node_timeout = pmz__max(ttl / NODE_TIMEOUT_SHARE,
-		                            NODE_TIMEOUT_MIN_NS);
+		op->node_timeout =
+			pmz__max(ttl / NODE_TIMEOUT_SHARE, NODE_TIMEOUT_MIN_NS);
 	op->limit = pmz__sat_add(op->first, op->connect);
 	op->limit = pmz__sat_add(op->limit, op->node_timeout);
 }

@@ -1,13 +1,15 @@
 /*
  * undo.c - taking back what a token has, or may have.
  *
- * Each is told in a way that outlives its connection, and leaves a tombstone for
- * an acquire to find that may still be on its way. Where the node has granted,
- * its answer is waited for a little, so that the caller who is told "no" finds
- * nothing left there; of who was silent before, only until it is written.
+ * Each is told in a way that outlives its connection, and leaves a tombstone
+ * for an acquire to find that may still be on its way. Where the node has
+ * granted, its answer is waited for a little, so that the caller who is told
+ * "no" finds nothing left there; of who was silent before, only until it is
+ * written.
  *
- * One server keeps the token while tries go on, as a reply that was lost is then
- * repeated by the next. A quorum, where each try has other nodes, does not.
+ * One server keeps the token while tries go on, as a reply that was lost is
+ * then repeated by the next. A quorum, where each try has other nodes, does
+ * not.
  */
 #include "lock/op.h"
 

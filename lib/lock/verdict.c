@@ -27,8 +27,7 @@ static const char *read_number(const char *at, const char *end, uint64_t *n)
 
 	*n = 0;
 	for (at = digits; at < end && *at >= '0' && *at <= '9'; at++)
-		*n = pmz__sat_add(pmz__sat_mul(*n, 10),
-		                  (uint64_t)(*at - '0'));
+		*n = pmz__sat_add(pmz__sat_mul(*n, 10), (uint64_t)(*at - '0'));
 	if (minus)
 		*n = UINT64_MAX;
 	return at == digits ? NULL : at;
@@ -138,8 +137,9 @@ static void judge_owned(pmz__seat *seat, int code)
 	seat->holds = 0;
 }
 
-/* The first of two releases was written and its reply lost. That the second finds
- * nothing, or another holder, of a lease that still stands, has one reason. */
+/* The first of two releases was written and its reply lost. That the second
+ * finds nothing, or another holder, of a lease that still stands, has one
+ * reason. */
 static void judge_release(const pmz__op *op, pmz__seat *seat, int code,
                           pmz_ns now)
 {
@@ -247,7 +247,7 @@ void pmz__answer_late(pmz__seat *seat, const char *text, size_t len)
 static int is_passing(const char *word, size_t len)
 {
 	static const char *const words[] = {
-		"LOADING",    "CLUSTERDOWN", "READONLY", "TRYAGAIN",
+		"LOADING",    "CLUSTERDOWN", "READONLY",   "TRYAGAIN",
 		"MASTERDOWN", "BUSY",        "NOREPLICAS",
 	};
 	size_t i;
@@ -275,9 +275,8 @@ static int read_move(pmz__op *op, const char *text, size_t len)
 {
 	const char *end = text + len;
 	const char *slot = memchr(text, ' ', len);
-	const char *to = slot ? memchr(slot + 1, ' ',
-	                               (size_t)(end - slot - 1))
-	                      : NULL;
+	const char *to =
+		slot ? memchr(slot + 1, ' ', (size_t)(end - slot - 1)) : NULL;
 	size_t size = to ? (size_t)(end - to - 1) : 0;
 
 	if (!size || size >= sizeof(op->moved))

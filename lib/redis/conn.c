@@ -341,7 +341,7 @@ static void pay(pmz__conn *c)
 	}
 }
 
-/* One that has just answered, to all it was asked, is taken to be there still. */
+/* One that has just answered all it was asked is taken to be there still. */
 static int is_fresh(const pmz__conn *c, pmz_ns now)
 {
 	return !c->queue.count && now < c->heard_at + PMZ__FRESH_NS;

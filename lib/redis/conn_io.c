@@ -116,8 +116,8 @@ static void take_bytes(pmz__conn *c, const char *bytes, size_t len, pmz_ns now)
 static size_t take(pmz__conn *c, const char *bytes, ssize_t n, int error,
                    pmz_ns now)
 {
-	if (n < 0 && (error == EAGAIN || error == EWOULDBLOCK ||
-	              error == EINTR))
+	if (n < 0 &&
+	    (error == EAGAIN || error == EWOULDBLOCK || error == EINTR))
 		return 0;
 	if (n < 0)
 		broken(c, "read", error, now);

@@ -433,9 +433,9 @@ static int make_watch(redis_link *l)
 pmz__link *pmz__redis_link_new(pmz__node *node)
 {
 	static const pmz__link_type type = {
-		redis_send,   redis_wants,     redis_go_on,     redis_forget,
-		redis_listen, redis_ear_wants, redis_ear_go_on, redis_free,
-		redis_sleep,
+		redis_send,      redis_wants,  redis_go_on,
+		redis_forget,    redis_listen, redis_ear_wants,
+		redis_ear_go_on, redis_free,   redis_sleep,
 	};
 	redis_link *l = (redis_link *)pmz__alloc(sizeof(*l));
 

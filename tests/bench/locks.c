@@ -22,8 +22,8 @@
 #define ROUNDS 41 /* odd, for a median */
 #define CYCLES 100
 #define TTL PMZ_S(30)
-#define RELEASE                                                        \
-	"if redis.call('GET',KEYS[1])==ARGV[1] then return "           \
+#define RELEASE                                              \
+	"if redis.call('GET',KEYS[1])==ARGV[1] then return " \
 	"redis.call('DEL',KEYS[1]) else return 0 end"
 
 static pmz_lease kept;
