@@ -231,8 +231,10 @@ tsan:
 		-fsanitize=thread' run-tests
 
 # The same tests by clang, under the sanitizers and with fewer parts, on the
-# machine's own compiler where the others are missing.
+# machine's own compiler where the others are missing; and a long history of
+# locks under faults (see tests/wire/history.c), with another seed each day.
 check-all: check asan tsan
+	@PIPEMAZE_HISTORY=10000,$$(date +%j) build/debug/tests/wire/history
 	@$(MAKE) --no-print-directory B=build/clang CC=clang EXTRA=-DPMZ_DEBUG \
 		CFLAGS='-O1 -g' WARN='$(WARN) -Werror' run-tests
 	@$(MAKE) --no-print-directory B=build/werror WARN='$(WARN) -Werror' all
