@@ -14,8 +14,8 @@ HEADERS = pathlib.Path(__file__).parents[2] / "include" / "pipemaze"
 
 NS, U32, NEVER = c.c_uint64, c.c_uint32, 2**64 - 1
 SECOND = 10**9
-OK, OPEN, FULL, RATE = 0, 1, 2, 3  # pmz_status
-GAVE_UP, CONFIG, STATE = 64, -1, -6
+OK, OPEN, FULL, RATE, EMPTY = 0, 1, 2, 3, 6  # pmz_status
+HELD, GAVE_UP, CONFIG, LOST, STATE = 5, 64, -1, -5, -6
 SUCCESS, FAILURE = 1, 2  # pmz_outcome
 TRY, DONE = 1, 3  # pmz_step
 
@@ -34,6 +34,12 @@ class BreakerConfig(c.Structure):
                    "calls_window calls_min failure_pct slow_pct failures_max "
                    "consecutive_max probes_max probes_to_close open_jitter_pct "
                    "reserved".split()])
+
+
+class Lease(c.Structure):
+    _fields_ = [("name", c.c_char * 128), ("token", c.c_char * 64),
+                ("fence", c.c_uint64), ("until", NS), ("ttl", NS),
+                ("opaque", c.c_uint64)]
 
 
 def call(name, *args, result=c.c_int):
@@ -201,6 +207,30 @@ def an_outage_is_lived_through_without_waiting():
     call("pmz_pipe_free", pipe, result=None)
 
 
+def a_lock_is_one_holders_and_its_loss_is_pulled():
+    locks, why, one, two = c.c_void_p(), Why(), Lease(), Lease()
+    where = (c.c_char_p * 1)(b"memory:")
+    held = lambda lease: call("pmz_lock_acquire", locks, b"x", 30 * SECOND, 0,
+                              c.byref(lease), c.byref(why))
+    now = lambda: call("pmz_now", result=NS)
+    expect("open", call("pmz_locks_open", c.byref(locks), where, 1, None,
+                        c.byref(why)), OK)
+    expect("one has it", held(one), OK)
+    expect("two has not", held(two), HELD)
+    expect("and is told until when", why.ready_at > now(), True)
+    expect("until then", call("pmz_lock_is_held", c.byref(one), now()), 1)
+    first = one.fence
+    expect("release", call("pmz_lock_release", locks, c.byref(one)), OK)
+    expect("again", call("pmz_lock_release", locks, c.byref(one)), LOST)
+    expect("two has it", held(two), OK)
+    expect("with a fence that grew", two.fence > first, True)
+    expect("keep", call("pmz_lock_keep", locks, c.byref(two), 0), OK)
+    expect("nothing is lost", call("pmz_locks_next_lost", locks, c.byref(one),
+                                   None), EMPTY)
+    expect("a descriptor says so", call("pmz_locks_fd", locks) >= 0, True)
+    call("pmz_locks_close", locks, result=None)
+
+
 for test in [sizes_are_those_of_the_headers,
              a_bucket_of_zeros_is_fresh_and_refuses_after_its_burst,
              a_breaker_opens_after_its_failures_in_a_row,
@@ -208,7 +238,8 @@ for test in [sizes_are_those_of_the_headers,
              a_pipe_needs_no_struct_but_its_calls,
              work_runs_on_the_callers_thread_and_may_be_wrong,
              bad_lines_give_their_column,
-             an_outage_is_lived_through_without_waiting]:
+             an_outage_is_lived_through_without_waiting,
+             a_lock_is_one_holders_and_its_loss_is_pulled]:
     before = len(failures)
     test()
     print("ok  " if before == len(failures) else "FAIL", test.__name__)
