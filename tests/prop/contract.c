@@ -11,6 +11,8 @@
 #include <pipemaze/bucket.h>
 #include <pipemaze/budget.h>
 #include <pipemaze/bulkhead.h>
+#include <pipemaze/lock.h>
+#include <pipemaze/lock_proto.h>
 
 #ifdef PMZ_DEBUG
 
@@ -20,6 +22,9 @@ static pmz_rate rate;
 static pmz_bucket bucket;
 static pmz_permit permit;
 static pmz_ns at;
+static pmz_lease lease;
+static pmz_lock_op op;
+static pmz_lock_order order;
 
 static void set_rate(void)
 {
@@ -71,6 +76,21 @@ DIES(resizing_no_bulkhead_aborts, pmz_bulkhead_resize(none, 1))
 DIES(resetting_no_bulkhead_aborts, pmz_bulkhead_reset(none))
 DIES(the_stats_of_no_bulkhead_abort, pmz_bulkhead_read(none, none))
 
+DIES(locks_opened_nowhere_abort,
+     (void)!pmz_locks_open(none, none, 1, NULL, NULL))
+DIES(a_lock_of_no_locks_aborts,
+     (void)!pmz_lock_acquire(none, "x", NOW, 0, &lease, NULL))
+DIES(extending_with_no_locks_aborts, (void)!pmz_lock_extend(none, &lease, NOW))
+DIES(releasing_with_no_locks_aborts, (void)pmz_lock_release(none, &lease))
+DIES(keeping_with_no_locks_aborts, (void)!pmz_lock_keep(none, &lease, NOW))
+DIES(a_look_at_no_lease_aborts, (void)pmz_lock_is_held(none, NOW))
+DIES(a_fence_that_nobody_guards_aborts, (void)pmz_fence_check(none, 1))
+DIES(a_step_of_no_op_aborts, (void)pmz_lock_op_next(none, NOW, &order))
+DIES(an_op_that_orders_nowhere_aborts,
+     (void)pmz_lock_op_next(&op, NOW, none))
+DIES(an_op_that_ends_nowhere_aborts,
+     (void)pmz_lock_op_end(&op, none, NULL))
+
 static void add_all(TCase *all)
 {
 	const TTest *const dying[] = {
@@ -95,6 +115,16 @@ static void add_all(TCase *all)
 		resizing_no_bulkhead_aborts,
 		resetting_no_bulkhead_aborts,
 		the_stats_of_no_bulkhead_abort,
+		locks_opened_nowhere_abort,
+		a_lock_of_no_locks_aborts,
+		extending_with_no_locks_aborts,
+		releasing_with_no_locks_aborts,
+		keeping_with_no_locks_aborts,
+		a_look_at_no_lease_aborts,
+		a_fence_that_nobody_guards_aborts,
+		a_step_of_no_op_aborts,
+		an_op_that_orders_nowhere_aborts,
+		an_op_that_ends_nowhere_aborts,
 	};
 	size_t i;
 
