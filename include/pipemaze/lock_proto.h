@@ -82,7 +82,8 @@ typedef enum pmz_lock_verb {
 } pmz_lock_verb;
 
 /* What to do. All it points at lies in itself or is constant: it stands until
- * the next call with this order, and is not to be copied. */
+ * the next call with this order, and is not to be copied. Each argument also
+ * ends at a NUL. */
 typedef struct pmz_lock_order {
 	pmz_ns due;        /* of SEND: the node has failed if silent by then */
 	pmz_ns timeout_ns; /* ... or for so long once it is written */

@@ -65,6 +65,7 @@ static int is_sent_whole(const pmz__op *op, uint32_t verb)
 static void add_script(pen *p, const pmz__op *op, const pmz__seat *seat,
                        uint32_t verb, int keys)
 {
+	static const char *const counts[] = { "0", "1", "2", "3" };
 	int whole = seat->eval || is_sent_whole(op, verb);
 	const char *body =
 		whole ? pmz_lock_script(verb) : pmz_lock_script_sha(verb);
@@ -74,7 +75,7 @@ static void add_script(pen *p, const pmz__op *op, const pmz__seat *seat,
 	else
 		add_constant(p, "EVALSHA", 7);
 	add_constant(p, body, strlen(body));
-	add_constant(p, &"123"[keys - 1], 1);
+	add_constant(p, counts[keys], 1);
 }
 
 static void add_lock(pen *p, const pmz__op *op)
