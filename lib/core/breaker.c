@@ -3,7 +3,10 @@
  *
  * One word, the gate, has state, mode and epoch. Every permit carries the epoch
  * in which it was given, and a result counts only while the gate still has that
- * epoch; so what is late changes nothing, however many threads there are.
+ * epoch; so what is late changes nothing, however many threads there are. With
+ * a window of time there is one exception: who looks at the gate and then sleeps
+ * before it counts, while the breaker is closed anew, has its one result in the
+ * new state's window. A window of calls is exact.
  *
  * A change of state is one compare-and-swap of the gate. What the new state
  * relies on (the end of the rest, the window's start, the instant of closing)
@@ -567,13 +570,20 @@ static uint64_t take_place(pmz_breaker *b, uint64_t gate, uint64_t place,
 		uint64_t holder = pmz__load(&probe->holder, PMZ__ACQUIRE);
 		uint64_t next;
 
-		*until = pmz__load(&probe->until, PMZ__RELAXED);
+		*until = pmz__load(&probe->until, PMZ__ACQUIRE);
+		/* Else the holder may be one of a later round, whose epoch this
+		 * gate does not know. If it is the same when it is swapped, it
+		 * was there while the gate stood. */
+		if (gate_now(b) != gate)
+			return 0;
 		if (holder & KIND && epoch_of(holder) == epoch_of(gate) &&
 		    now < *until)
 			return 0;
 		next = (gate & ~LOW_HALF) | PROBE | place << PLACE_SHIFT |
 		       ((holder + (1 << GENERATION_SHIFT)) & GENERATION_MASK);
-		if (pmz__cas(&probe->until, until, pmz__sat_add(now, lease),
+		/* A clock that is behind ends nobody's lease. */
+		if (pmz__cas(&probe->until, until,
+		             pmz__max(*until, pmz__sat_add(now, lease)),
 		             PMZ__RELEASE) &&
 		    pmz__cas(&probe->holder, &holder, next, PMZ__ACQ_REL))
 			return next;
@@ -590,8 +600,9 @@ static int acquire_probe(pmz_breaker *b, uint64_t gate, pmz_ns now,
 	for (place = 0; place < places; place++) {
 		uint64_t holder = take_place(b, gate, place, now, &until);
 
-		if (holder && gate_now(b) != gate) {
-			leave_place(b, holder);
+		if (gate_now(b) != gate) {
+			if (holder)
+				leave_place(b, holder);
 			return 0;
 		}
 		if (holder) {

@@ -15,7 +15,11 @@ uint64_t pmz__window_roll(pmz__window *w, uint64_t bucket_ns, pmz_ns now)
 			return head;
 		for (i = 1; i <= pmz__min(begun, PMZ__SLOTS); i++) {
 			pmz__a64 *start = &w->start[pmz__slot(head + i)];
-			uint64_t total = pmz__load(&w->total, PMZ__RELAXED);
+			/* Acquire: pairs with the release in
+			 * pmz__window_add(). Who sees an event sees the head
+			 * that its thread saw before it, and so does not count
+			 * it to the buckets before. */
+			uint64_t total = pmz__load(&w->total, PMZ__ACQUIRE);
 			uint64_t seen = pmz__load(start, PMZ__ACQUIRE);
 
 			if (pmz__load(&w->head, PMZ__RELAXED) != head)
@@ -64,7 +68,7 @@ int pmz__window_forget(pmz__window *w, const pmz__a64 *guard, uint64_t expected)
 		uint64_t total, seen;
 
 		do {
-			total = pmz__load(&w->total, PMZ__RELAXED);
+			total = pmz__load(&w->total, PMZ__ACQUIRE);
 			seen = pmz__load(&w->start[i], PMZ__ACQUIRE);
 			if (pmz__load(guard, PMZ__RELAXED) != expected)
 				return 0;

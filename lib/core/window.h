@@ -108,8 +108,8 @@ static inline uint64_t pmz__window_start(pmz__window *w, uint64_t bucket_ns,
 /* Adds events; returns the total with them. */
 static inline uint64_t pmz__window_add(pmz__window *w, uint64_t events)
 {
-	/* Relaxed: a sum; nothing else hangs on it. */
-	uint64_t before = pmz__add(&w->total, events, PMZ__RELAXED);
+	/* Release: pairs with the acquire in pmz__window_roll(). */
+	uint64_t before = pmz__add(&w->total, events, PMZ__RELEASE);
 
 	if (PMZ__UNLIKELY(before + events < before))
 		pmz__add(&w->laps, 1, PMZ__RELAXED);
