@@ -55,7 +55,7 @@ COMPILE = $(CC) $(OWN_CPPFLAGS) $(CPPFLAGS) $(OWN_CFLAGS) $(CFLAGS) -MMD -MP
 say = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$1' '$@'; )
 
 .PHONY: all install uninstall deps deps-all demo check check-all asan tsan \
-	bench dist clean FORCE
+	relacy bench dist clean FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -129,7 +129,7 @@ deps-all:
 # So that `make -j deps check` installs first.
 ifneq (,$(filter deps deps-all,$(MAKECMDGOALS)))
 $(OBJECTS) $B/versions-agree: | $(filter deps deps-all,$(MAKECMDGOALS))
-check check-all demo asan tsan bench: | \
+check check-all demo asan tsan relacy bench: | \
 	$(filter deps deps-all,$(MAKECMDGOALS))
 endif
 
@@ -230,10 +230,15 @@ tsan:
 	@$(MAKE) --no-print-directory B=build/tsan CFLAGS='-O1 -g' EXTRA='-DPMZ_DEBUG \
 		-fsanitize=thread' run-tests
 
+# Every interleaving of a few operations on the core's own source, and mutants
+# of it that the search must catch.
+relacy: all
+	@B=$B CC='$(CC)' CXX='$(CXX)' sh tests/relacy/run.sh
+
 # The same tests by clang, under the sanitizers and with fewer parts, on the
 # machine's own compiler where the others are missing; and a long history of
 # locks under faults (see tests/wire/history.c).
-check-all: check asan tsan
+check-all: check asan tsan relacy
 	@PIPEMAZE_HISTORY=10000,7 build/debug/tests/wire/history
 	@$(MAKE) --no-print-directory B=build/clang CC=clang EXTRA=-DPMZ_DEBUG \
 		CFLAGS='-O1 -g' WARN='$(WARN) -Werror' run-tests

@@ -1,0 +1,190 @@
+# run.sh - the lock-free sources of lib/core in all, or very many, of their
+# interleavings (see search.cc), and then mutants of them, each of which one of
+# these searches has to catch. A line for each check and for each mutant.
+#
+#   B=build CC=cc CXX=c++ sh tests/relacy/run.sh [PROTOCOL...]
+set -u
+B=${B:-build}/relacy
+CC=${CC:-cc}
+CXX=${CXX:-c++}
+SECONDS_MAX=60 # of one program: a mutant may go on for ever
+here=tests/relacy
+status=0
+
+echo '#include <relacy/relacy.hpp>' | $CXX -E -x c++ - >/dev/null 2>&1 || {
+	echo "relacy: no relacy/relacy.hpp; make deps-all installs it" >&2
+	exit 1
+}
+mkdir -p "$B" || exit 1
+
+flags="-O1 -g -Wall -Wextra -Iinclude -D_GNU_SOURCE"
+compile() { # LIB SOURCE OBJECT [FLAG]
+	$CC -std=gnu11 $flags ${4:-} -include $here/atomic.h -I"$1" \
+		-c -o "$3" "$2"
+}
+compile_check() { # SOURCE OBJECT
+	$CXX -std=gnu++17 $flags -I$here -Ilib -c -o "$2" "$1"
+}
+
+base="base/config.c base/status.c core/place.c"
+sources_of() { # PROTOCOL
+	case $1 in
+	bucket) echo core/bucket.c ;;
+	bulkhead) echo core/bulkhead.c $base ;;
+	breaker) echo core/breaker.c core/breaker_rules.c core/window.c $base ;;
+	budget) echo core/budget.c core/window.c $base ;;
+	keyed) echo core/keyed.c core/bucket.c $base ;;
+	tables)
+		echo core/tables.c core/pick.c core/balance.c \
+			core/balance_rules.c core/members.c core/eject.c \
+			core/health.c core/average.c core/detect.c \
+			core/turns.c $base
+		;;
+	esac
+}
+
+object_of() { # FOLDER SOURCE
+	echo "$1/$(basename "$2" .c).o"
+}
+
+failed() { # WHAT
+	echo "relacy: $1" >&2
+	status=1
+}
+
+check() { # PROTOCOL
+	objects=
+	mkdir -p "$B/$1"
+	for source in $(sources_of "$1"); do
+		object=$(object_of "$B/$1" "$source")
+		compile lib "lib/$source" "$object" || exit 1
+		objects="$objects $object"
+	done
+	compile_check $here/"$1".cc "$B/$1/check.o" || exit 1
+	$CXX -o "$B/$1/check" "$B/$1/check.o" "$B/search.o" $objects || exit 1
+	timeout $SECONDS_MAX "$B/$1/check" >"$B/said" ||
+		failed "$1: a claim does not hold, or the search broke"
+	sed "s/^\([^[].*: .*\)/$1: \1/" "$B/said"
+}
+
+# Of a source that changes, only itself is compiled anew; of a header, all.
+mutant() { # PROTOCOL NAME FILE SED
+	case " $protocols " in *" $1 "*) ;; *) return ;; esac
+	mutated=$B/mutant
+	rm -rf "$mutated"
+	mkdir -p "$mutated" && cp -R lib "$mutated/lib" || exit 1
+	sed "$4" "lib/$3" >"$mutated/lib/$3"
+	if cmp -s "lib/$3" "$mutated/lib/$3"; then
+		failed "mutant $1: $2: nothing to change in lib/$3"
+		return
+	fi
+	objects=
+	for source in $(sources_of "$1"); do
+		object=$(object_of "$B/$1" "$source")
+		case $3 in
+		*.h | "$source")
+			object=$(object_of "$mutated" "$source")
+			compile "$mutated/lib" "$mutated/lib/$source" \
+				"$object" -w || exit 1
+			;;
+		esac
+		objects="$objects $object"
+	done
+	$CXX -o "$mutated/check" "$B/$1/check.o" "$B/search.o" $objects ||
+		exit 1
+	timeout $SECONDS_MAX "$mutated/check" mutant >"$mutated/said"
+	if [ $? -eq 1 ]; then
+		echo "mutant $1: $2: caught:" \
+			"$(sed -n 's/: FAILED at.*//p' "$mutated/said")"
+	else
+		failed "mutant $1: $2: not caught"
+	fi
+}
+
+# One text for another, on each line where it stands.
+literal() { printf '%s' "$1" | sed 's/[][\\.*^$/&]/\\&/g'; }
+instead() { echo "s/$(literal "$1")/$(literal "$2")/"; }
+
+# The same within one function.
+within() { echo "/^[a-z].*[ *]$1(/,/^}/$2"; }
+torn() { within "$1" 's/pmz__cas(/RELACY_TORN_CAS(/'; }
+weaker() { within "$1" "s/PMZ__$2/PMZ__RELAXED/"; }
+
+protocols=${*:-bucket bulkhead breaker budget keyed tables}
+compile_check $here/search.cc "$B/search.o" || exit 1
+for protocol in $protocols; do
+	check "$protocol"
+done
+
+mutant bucket "a take loads and stores" core/bucket.h "$(torn pmz__bucket_take)"
+mutant bucket "a reservation loads and stores" core/bucket.c \
+	"$(torn pmz_bucket_reserve)"
+mutant bucket "a refund loads and stores" core/bucket.c \
+	"$(torn pmz_bucket_refund)"
+mutant bucket "a new rate loads and stores" core/bucket.c \
+	"$(torn pmz_bucket_rerate)"
+
+mutant bulkhead "entering loads and stores" core/bulkhead.c \
+	"$(torn pmz_bulkhead_acquire)"
+mutant bulkhead "entering does not acquire" core/bulkhead.c \
+	"$(weaker pmz_bulkhead_acquire ACQUIRE)"
+mutant bulkhead "leaving does not release" core/bulkhead.c \
+	"$(weaker pmz_bulkhead_settle RELEASE)"
+mutant bulkhead "leaving does not look at the generation" core/bulkhead.c \
+	"$(instead '(word & GENERATION_MASK) == generation;' '1;')"
+mutant bulkhead "a reset is put back" core/bulkhead.c \
+	"$(within put_back \
+		"$(instead '(word & GENERATION_MASK) == generation' 1)")"
+mutant bulkhead "setting up stores" core/place.h \
+	"$(instead 'pmz__cas_acquire(word, &zero, value, PMZ__ACQ_REL)' \
+		'(void)zero, pmz__store(word, value, PMZ__RELEASE)')"
+
+mutant breaker "a proposal does not look at the gate" core/breaker.c \
+	"$(within pmz__breaker_propose "$(instead 'gate_now(b) != gate' 0)")"
+mutant breaker "the gate loads and stores" core/breaker.c "$(torn move)"
+mutant breaker "a place loads and stores" core/breaker.c \
+	"$(instead 'pmz__cas(&probe->holder, &holder, next' \
+		'RELACY_TORN_CAS(&probe->holder, &holder, next')"
+mutant breaker "a late result counts" core/breaker.c \
+	"$(instead 'epoch_of(word) != epoch_of(gate)' 0)"
+mutant breaker "a probe counts without its place" core/breaker.c \
+	"$(instead 'if (failed && !own)' 'if (0)')"
+mutant breaker "a place is taken whatever the gate is" core/breaker.c \
+	"$(within take_place "$(instead 'gate_now(b) != gate' 0)")"
+mutant breaker "a lease is made shorter" core/breaker.c \
+	"$(instead 'pmz__max(*until, pmz__sat_add(now, lease))' \
+		'pmz__sat_add(now, lease)')"
+mutant breaker "the marks load and store" core/breaker.c "$(torn add_marks)"
+
+mutant budget "a share loads and stores" core/budget.c "$(torn take_share)"
+mutant budget "a floor loads and stores" core/budget.c "$(torn take_floor)"
+mutant budget "a refund loads and stores" core/budget.c \
+	"$(torn give_share_back)"
+mutant budget "a head comes without its starts" core/window.c \
+	"$(instead '&head, next, PMZ__RELEASE' '&head, next, PMZ__RELAXED')"
+mutant budget "a start is proposed whatever the head is" core/window.c \
+	"$(instead 'pmz__load(&w->head, PMZ__RELAXED) != head' 0)"
+mutant budget "an event does not release" core/window.h \
+	"$(weaker pmz__window_add RELEASE)"
+
+mutant keyed "a new key does not look again" core/keyed.c \
+	"$(instead 'if (!find(k, v->tag))' 'if (1)')"
+mutant keyed "a turn loads and stores" core/keyed.c "$(torn enter)"
+mutant keyed "a turn does not acquire" core/keyed.c "$(weaker enter ACQUIRE)"
+mutant keyed "a claim loads and stores" core/keyed.c "$(torn claim)"
+mutant keyed "a take loads and stores" core/keyed.c "$(torn moved)"
+mutant keyed "a take does not look at the tag" core/keyed.c \
+	"$(instead 'pmz__load(&e->tag, PMZ__RELAXED) == v->tag' 1)"
+
+mutant tables "who left is not waited for" core/tables.c \
+	"$(instead 'pmz__load(&t->left, PMZ__ACQUIRE) == t->entered' 1)"
+mutant tables "the look for who left does not acquire" core/tables.c \
+	"$(weaker is_left ACQUIRE)"
+mutant tables "a table is published without a release" core/tables.c \
+	"$(weaker pmz__table_publish ACQ_REL)"
+mutant tables "entering does not acquire" core/pick.c \
+	"$(weaker pass_through ACQUIRE)"
+mutant tables "leaving does not release" core/pick.c \
+	"$(weaker pass_through RELEASE)"
+
+exit $status
