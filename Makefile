@@ -129,7 +129,7 @@ deps-all:
 # So that `make -j deps check` installs first.
 ifneq (,$(filter deps deps-all,$(MAKECMDGOALS)))
 $(OBJECTS) $B/versions-agree: | $(filter deps deps-all,$(MAKECMDGOALS))
-check check-all demo asan tsan relacy bench: | \
+check check-all demo asan tsan relacy replay fuzz bench: | \
 	$(filter deps deps-all,$(MAKECMDGOALS))
 endif
 
@@ -238,7 +238,7 @@ relacy: all
 # The same tests by clang, under the sanitizers and with fewer parts, on the
 # machine's own compiler where the others are missing; and a long history of
 # locks under faults (see tests/wire/history.c).
-check-all: check asan tsan relacy
+check-all: check asan tsan relacy replay
 	@PIPEMAZE_HISTORY=10000,7 build/debug/tests/wire/history
 	@$(MAKE) --no-print-directory B=build/clang CC=clang EXTRA=-DPMZ_DEBUG \
 		CFLAGS='-O1 -g' WARN='$(WARN) -Werror' run-tests
@@ -246,9 +246,53 @@ check-all: check asan tsan relacy
 	@$(MAKE) --no-print-directory B=build/small REDIS=0 KETAMA=0 all
 	@$(MAKE) --no-print-directory bench
 
+# -------------------------------------------------------------- fuzzing
+#
+# A target is a file of tests/fuzz with LLVMFuzzerTestOneInput(). `fuzz` looks
+# for new input with clang's libFuzzer, FUZZ_SECONDS for each; `replay` runs what
+# is in tests/fuzz/corpus, with any compiler.
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := $(filter-out replay $(if $(filter 0,$(REDIS)),address resp),\
+	$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
+FUZZERS := $(FUZZ_TARGETS:%=$B/tests/fuzz/%)
+# Linked to each target: its main().
+FUZZ_MAIN := $B/tests/fuzz/replay.o
+
+$(FUZZERS): $B/%: %.c $(filter %.o,$(FUZZ_MAIN)) $B/libpipemaze.a
+	@mkdir -p $(@D)
+	$(call say,CC)$(COMPILE) -o $@ $< $(FUZZ_MAIN) $B/libpipemaze.a \
+		$(LDFLAGS) $(LIBS) -pthread
+
+.PHONY: fuzz replay run-fuzz run-replay
+run-replay: $(FUZZERS)
+	@for t in $(FUZZ_TARGETS); do \
+		$B/tests/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; done
+
+# What it finds that is new stays in $B, as does an input that fails: $B/bad-*.
+run-fuzz: $(FUZZERS)
+	@for t in $(FUZZ_TARGETS); do \
+		mkdir -p $B/corpus/$$t; \
+		$B/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+			-max_len=400 -print_final_stats=1 \
+			-artifact_prefix=$B/bad-$$t- $B/corpus/$$t \
+			tests/fuzz/corpus/$$t >$B/fuzz-$$t.log 2>&1 || \
+			{ tail -n 60 $B/fuzz-$$t.log; exit 1; }; \
+		echo "$$t: $$(sed -n 's/^Done //p' $B/fuzz-$$t.log)"; done
+
+replay:
+	@$(MAKE) --no-print-directory B=build/asan CFLAGS='-O1 -g' EXTRA='-DPMZ_DEBUG \
+		-fsanitize=address,undefined -fno-sanitize-recover=all' run-replay
+
+fuzz:
+	@$(MAKE) --no-print-directory B=build/fuzz CC=clang CFLAGS='-O1 -g' \
+		FUZZ_MAIN=-fsanitize=fuzzer EXTRA='-DPMZ_DEBUG -fsanitize=fuzzer-no-link \
+		-fsanitize=address,undefined -fno-sanitize-recover=all' run-fuzz
+
 dist:
 	@mkdir -p build
 	git archive --prefix=libpipemaze-$(VERSION)/ HEAD | \
 		gzip -9n > build/libpipemaze-$(VERSION).tar.gz
 
+-include $(FUZZERS:=.d) $B/tests/fuzz/replay.d
 -include $(OBJECTS:.o=.d) $(TOOL_OBJECTS:.o=.d) $(KIT_OBJECTS:.o=.d) $(TESTS:=.d) $(EXAMPLES:=.d)

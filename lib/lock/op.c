@@ -272,7 +272,7 @@ void pmz_lock_op_reply(pmz_lock_op *cursor, uint32_t ticket, const char *text,
 	PMZ__ASSERT(text || !len);
 	if (seat->ticket == ticket && seat->verdict == PMZ__ASKED)
 		pmz__answer_text(op, seat, text, len, now);
-	else if (seat->late == ticket)
+	else if (ticket && seat->late == ticket)
 		pmz__answer_late(seat, text, len);
 }
 
