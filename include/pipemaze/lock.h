@@ -120,7 +120,8 @@ PMZ_API PMZ_MUST_USE int pmz_lock_peek(pmz_locks *l, const char *name,
 /* At least `ttl` from now, never less than it had. PMZ_E_LOST if it had lapsed,
  * here or there, or is another's: it is not brought back to life, and what a
  * minority of servers still had of it is released. PMZ_E_IO, PMZ_E_QUORUM: as
- * it was. */
+ * it was. Here and below, of a quorum that has decided the silent nodes have
+ * 20 ms more, so that they too are extended, repaired or released. */
 PMZ_API PMZ_MUST_USE int pmz_lock_extend(pmz_locks *l, pmz_lease *lease,
                                          pmz_ns ttl);
 
@@ -134,9 +135,11 @@ PMZ_API int pmz_lock_release(pmz_locks *l, pmz_lease *lease);
 PMZ_API int pmz_lock_is_held(const pmz_lease *lease, pmz_ns now);
 
 /* From here on the library's one thread extends this lease, until it is
- * released or `hold_max` has passed since now (then it ends at its until). The
- * lease is copied; refresh brings any copy up to date, without I/O: PMZ_E_LOST
- * once it is lost, PMZ_E_STATE if it was never kept, as a second keep is. */
+ * released or `hold_max` has passed since now (then it ends at its until;
+ * PMZ_NEVER: no limit, 0: not once). An extend of your own goes on with that.
+ * The lease is copied; refresh brings any copy up to date, without I/O:
+ * PMZ_E_LOST once it is lost, PMZ_E_STATE if it was never kept, as a second
+ * keep is. */
 PMZ_API PMZ_MUST_USE int pmz_lock_keep(pmz_locks *l, const pmz_lease *lease,
                                        pmz_ns hold_max);
 PMZ_API int pmz_lock_refresh(pmz_locks *l, pmz_lease *lease);
