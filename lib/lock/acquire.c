@@ -105,7 +105,7 @@ void pmz__acquire_fail(pmz__op *op, int status, pmz_ns now)
 {
 	op->status = status;
 	op->resume = again_at(op, status, now);
-	pmz__undo(op, now);
+	pmz__undo(op);
 }
 
 static pmz_ns would_hold_until(const pmz__op *op)

@@ -136,7 +136,7 @@ static void judge(pmz__op *op, pmz_ns now)
 		pmz__peek_judge(op, now);
 		break;
 	case PMZ__UNDOING:
-		pmz__undo_judge(op, now);
+		pmz__undo_judge(op);
 		break;
 	}
 }

@@ -141,10 +141,10 @@ void pmz__acquire_judge(pmz__op *op, pmz_ns now);
 void pmz__acquire_fail(pmz__op *op, int status, pmz_ns now);
 
 /* undo.c: takes back what this token has, or may have. */
-void pmz__undo(pmz__op *op, pmz_ns now);
-void pmz__undo_judge(pmz__op *op, pmz_ns now);
+void pmz__undo(pmz__op *op);
+void pmz__undo_judge(pmz__op *op);
 
-/* keep.c: of a lease that is held. */
+/* held.c: of a lease that is held. */
 void pmz__extend_start(pmz__op *op, pmz_ns now);
 void pmz__extend_judge(pmz__op *op, pmz_ns now);
 void pmz__release_judge(pmz__op *op, pmz_ns now);
@@ -155,7 +155,6 @@ void pmz__peek_note(pmz__op *op, pmz__seat *seat, const char *token,
                     size_t len);
 
 /* order.c: the command for a seat in this round. */
-enum pmz_lock_verb pmz__order_verb(const pmz__op *op, const pmz__seat *seat);
 void pmz__order_fill(const pmz__op *op, uint32_t node, pmz_lock_order *order);
 
 /* verdict.c: a seat's reply becomes its verdict. */

@@ -6,8 +6,6 @@
 
 #include <pipemaze/lock_proto.h>
 
-#define PMZ__SHA_LEN 40
-
 /* After PEXPIRE of a lease its tombstone is of no use, but bytes can be longer
  * on their way than a short lease lives. */
 #define PMZ__TOMB_MORE_MS 60000u

@@ -38,9 +38,8 @@ static void leave(pmz__op *op)
 	pmz__op_round(op, op->resume ? PMZ__PAUSED : PMZ__ENDED, 0);
 }
 
-void pmz__undo(pmz__op *op, pmz_ns now)
+void pmz__undo(pmz__op *op)
 {
-	(void)now;
 	pmz__op_round(op, PMZ__UNDOING, 0);
 	if (!pick_seats(op))
 		leave(op);
@@ -54,11 +53,10 @@ static int is_waited_for(const pmz__op *op, const pmz__seat *seat)
 	       (!seat->ghost || !seat->sent);
 }
 
-void pmz__undo_judge(pmz__op *op, pmz_ns now)
+void pmz__undo_judge(pmz__op *op)
 {
 	unsigned i;
 
-	(void)now;
 	for (i = 0; i < op->nodes; i++)
 		if (is_waited_for(op, &op->seats[i]))
 			return;

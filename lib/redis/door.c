@@ -1,6 +1,6 @@
 /*
- * door.c - from addresses to locks: the one file of this room that is built
- * without Redis too.
+ * door.c - from addresses to locks. It is built without Redis too, and then
+ * absent.c answers what lies behind it.
  */
 #include <string.h>
 

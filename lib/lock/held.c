@@ -1,5 +1,5 @@
 /*
- * keep.c - what is done with a lease that is held: extending and releasing it.
+ * held.c - what is done with a lease that is held: extending and releasing it.
  */
 #include <string.h>
 
@@ -12,11 +12,11 @@ static void say(pmz__op *op, const char *words)
 }
 
 /* What some servers may still have of it goes too. */
-static void lose(pmz__op *op, pmz_ns now)
+static void lose(pmz__op *op)
 {
 	op->status = PMZ_E_LOST;
 	op->resume = 0;
-	pmz__undo(op, now);
+	pmz__undo(op);
 }
 
 void pmz__extend_start(pmz__op *op, pmz_ns now)
@@ -30,7 +30,7 @@ void pmz__extend_start(pmz__op *op, pmz_ns now)
 		return;
 	}
 	say(op, "it had ended before it was to be extended");
-	lose(op, now);
+	lose(op);
 }
 
 /* First extend, then repair: a node that lost its memory gets the token again
@@ -46,7 +46,7 @@ static void extended(pmz__op *op, pmz_ns now)
 		return;
 	}
 	say(op, "it ended while it was being extended");
-	lose(op, now);
+	lose(op);
 }
 
 void pmz__extend_judge(pmz__op *op, pmz_ns now)
@@ -70,7 +70,7 @@ void pmz__extend_judge(pmz__op *op, pmz_ns now)
 			extended(op, now);
 	} else if (lost > (unsigned)op->nodes - op->quorum) {
 		say(op, "the servers no longer have it");
-		lose(op, now);
+		lose(op);
 	} else if (fatal) {
 		pmz__op_end(op, fatal);
 	} else if (yes + open >= op->quorum) {
@@ -79,13 +79,13 @@ void pmz__extend_judge(pmz__op *op, pmz_ns now)
 		pmz__op_end(op, pmz__op_short(op));
 	} else {
 		say(op, "it ended before it was known to be extended");
-		lose(op, now);
+		lose(op);
 	}
 }
 
 /* A node that did not answer may have got the release, or may get it: it is
  * told again, in a way that outlives its connection. */
-static void released(pmz__op *op, int status, pmz_ns now)
+static void released(pmz__op *op, int status)
 {
 	unsigned i;
 
@@ -97,7 +97,7 @@ static void released(pmz__op *op, int status, pmz_ns now)
 	}
 	op->status = status;
 	op->resume = 0;
-	pmz__undo(op, now);
+	pmz__undo(op);
 }
 
 #define UNDECIDED 1 /* no release ends with a status of 1 */
@@ -131,5 +131,5 @@ void pmz__release_judge(pmz__op *op, pmz_ns now)
 	if (pmz__op_open(op))
 		pmz__op_hurry(op, now);
 	else
-		released(op, status, now);
+		released(op, status);
 }
