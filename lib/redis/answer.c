@@ -56,10 +56,10 @@ static void settle_debt(const pmz__conn *c, const pmz__await *a,
 		return;
 	if (reply->type != REDIS_REPLY_ERROR ||
 	    !is_passing(reply, a->op != NULL)) {
-		pmz__debt_free(a->debt);
+		pmz__owed_paid(c->host->owed, a->debt);
 		return;
 	}
-	pmz__owed_add(c->host->owed, a->debt);
+	pmz__owed_renew(c->host->owed, a->debt);
 	if (c->host->cluster)
 		pmz__cluster_doubt(c->host->cluster);
 }

@@ -39,8 +39,8 @@ static void fail(pmz__await *a, int written, const char *text, pmz_ns now)
 static void owe(pmz__conn *c, pmz__await *a)
 {
 	if (a->debt)
-		pmz__owed_add(c->host->owed, a->debt);
-	a->debt = NULL;
+		pmz__owed_renew(c->host->owed, a->debt);
+	a->debt = 0;
 }
 
 /* An abandon that is on its way. */
@@ -312,33 +312,21 @@ void pmz__conn_go_on(pmz__conn *c, pmz_ns now)
 
 static int goes_here(const void *ctx, uint32_t slot)
 {
-	const pmz__host *host = (const pmz__host *)ctx;
+	const pmz__host *host = ((const pmz__conn *)ctx)->host;
 
 	return !host->cluster || pmz__cluster_serves(host->cluster, host, slot);
 }
 
-static int push_debt(pmz__conn *c, pmz__debt *debt)
+static int push_debt(void *ctx, const pmz__debt *debt)
 {
-	pmz__await a = { .kind = PMZ__DEBT, .debt = debt, .due = PMZ_NEVER };
+	pmz__conn *c = (pmz__conn *)ctx;
+	pmz__await a = { .kind = PMZ__DEBT,
+		         .debt = debt->number,
+		         .due = PMZ_NEVER };
 	uint64_t begins = pmz__out_end(&c->out);
 
 	return pmz__out_bytes(&c->out, debt->bytes, debt->len) &&
 	       push(c, &a, begins);
-}
-
-/* So many at a time; what the server turns down is owed again. */
-static void pay(pmz__conn *c)
-{
-	pmz__debt *debt;
-	int i;
-
-	for (i = 0; i < PMZ__OWED_MAX && pmz__owed_any(c->host->owed); i++) {
-		debt = pmz__owed_take(c->host->owed, goes_here, c->host);
-		if (debt && !push_debt(c, debt)) {
-			pmz__owed_add(c->host->owed, debt);
-			return;
-		}
-	}
 }
 
 /* One that has just answered all it was asked is taken to be there still. */
@@ -360,7 +348,7 @@ int pmz__conn_ready(pmz__conn *c, int insists, pmz_ns now, char *text,
 	    !open_anew(c, insists, now, text, len))
 		return 0;
 	if (!c->hears)
-		pay(c);
+		pmz__owed_pay(c->host->owed, now, goes_here, push_debt, c);
 	return 1;
 }
 
@@ -400,7 +388,7 @@ void pmz__conn_order(pmz__conn *c, pmz_lock_op *op, const pmz_lock_order *order,
 	char text[128];
 
 	if (order->verb == PMZ_LOCK_ABANDON)
-		a.debt = pmz__debt_new(order);
+		a.debt = pmz__owed_add(c->host->owed, order, now);
 	if (!is_ready_for(c, order, now, text, sizeof(text))) {
 		refuse(c, &a, text, now);
 		return;

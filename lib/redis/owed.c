@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/wide.h"
 #include "redis/out.h"
 #include "redis/slot.h"
 
@@ -23,7 +24,7 @@ uint32_t pmz__order_slot(const pmz_lock_order *order)
 	return pmz__slot_of(order->argv[FIRST_KEY], order->len[FIRST_KEY]);
 }
 
-pmz__debt *pmz__debt_new(const pmz_lock_order *order)
+static pmz__debt *new_debt(const pmz_lock_order *order)
 {
 	const char *script = pmz_lock_script(order->verb);
 	const char *argv[PMZ_LOCK_ARGS_MAX];
@@ -44,74 +45,111 @@ pmz__debt *pmz__debt_new(const pmz_lock_order *order)
 	debt = (pmz__debt *)pmz__alloc(sizeof(*debt) + size);
 	if (!debt)
 		return NULL;
+	debt->next = NULL;
 	debt->slot = pmz__order_slot(order);
 	debt->len = size;
 	pmz__resp_write(debt->bytes, &words);
 	return debt;
 }
 
-void pmz__debt_free(pmz__debt *debt)
-{
-	pmz__free(debt);
-}
-
 void pmz__owed_init(pmz__owed *o)
 {
 	pthread_mutex_init(&o->mutex, NULL);
 	o->first = NULL;
+	o->numbers = 0;
 }
 
-static pmz__debt *unlink_first(pmz__owed *o)
+static void drop(pmz__owed *o, pmz__debt **at)
 {
-	pmz__debt *debt = o->first;
+	pmz__debt *debt = *at;
 
-	o->first = debt->next;
+	*at = debt->next;
 	pmz__sub(&o->count, 1, PMZ__RELAXED);
-	return debt;
+	pmz__free(debt);
 }
 
 void pmz__owed_end(pmz__owed *o)
 {
 	while (o->first)
-		pmz__debt_free(unlink_first(o));
+		drop(o, &o->first);
 	pthread_mutex_destroy(&o->mutex);
 }
 
-/* Relaxed: whoever misses the newest one has the next command to look again. */
-int pmz__owed_any(const pmz__owed *o)
+uint64_t pmz__owed_add(pmz__owed *o, const pmz_lock_order *order, pmz_ns now)
 {
-	return pmz__load(&o->count, PMZ__RELAXED) > 0;
-}
+	pmz__debt *debt = new_debt(order), **end = &o->first;
+	uint64_t number;
 
-void pmz__owed_add(pmz__owed *o, pmz__debt *debt)
-{
-	pmz__debt **end = &o->first, *over = NULL;
-
+	if (!debt)
+		return 0;
+	debt->due = pmz__sat_add(now, PMZ__OWED_AGAIN_NS);
 	pthread_mutex_lock(&o->mutex);
 	while (*end)
 		end = &(*end)->next;
-	debt->next = NULL;
+	number = debt->number = ++o->numbers;
 	*end = debt;
 	if (pmz__add(&o->count, 1, PMZ__RELAXED) == PMZ__OWED_MAX)
-		over = unlink_first(o);
+		drop(o, &o->first);
 	pthread_mutex_unlock(&o->mutex);
-	pmz__debt_free(over);
+	return number;
 }
 
-pmz__debt *pmz__owed_take(pmz__owed *o,
-                          int (*is_due)(const void *ctx, uint32_t slot),
-                          const void *ctx)
+/* Where it lies, or where the list ends: it was paid, or one too many. */
+static pmz__debt **find(pmz__owed *o, uint64_t number)
 {
-	pmz__debt **at = &o->first, *debt;
+	pmz__debt **at = &o->first;
+
+	while (*at && (*at)->number != number)
+		at = &(*at)->next;
+	return at;
+}
+
+void pmz__owed_paid(pmz__owed *o, uint64_t number)
+{
+	pmz__debt **at;
 
 	pthread_mutex_lock(&o->mutex);
-	while (*at && !is_due(ctx, (*at)->slot))
-		at = &(*at)->next;
-	debt = *at;
-	if (debt) {
-		*at = debt->next;
-		pmz__sub(&o->count, 1, PMZ__RELAXED);
-	}
+	at = find(o, number);
+	if (*at)
+		drop(o, at);
 	pthread_mutex_unlock(&o->mutex);
-	return debt;
+}
+
+void pmz__owed_renew(pmz__owed *o, uint64_t number)
+{
+	pmz__debt *debt;
+
+	pthread_mutex_lock(&o->mutex);
+	debt = *find(o, number);
+	if (debt)
+		debt->due = 0;
+	pthread_mutex_unlock(&o->mutex);
+}
+
+static void pay(pmz__owed *o, pmz_ns now,
+                int (*goes_here)(const void *ctx, uint32_t slot),
+                pmz__owed_write write, void *ctx)
+{
+	pmz__debt *debt;
+
+	for (debt = o->first; debt; debt = debt->next) {
+		if (debt->due > now || !goes_here(ctx, debt->slot))
+			continue;
+		if (!write(ctx, debt))
+			return;
+		debt->due = pmz__sat_add(now, PMZ__OWED_AGAIN_NS);
+	}
+}
+
+void pmz__owed_pay(pmz__owed *o, pmz_ns now,
+                   int (*goes_here)(const void *ctx, uint32_t slot),
+                   pmz__owed_write write, void *ctx)
+{
+	/* Relaxed: whoever misses the newest one has the next command to look
+	 * again. */
+	if (!pmz__load(&o->count, PMZ__RELAXED))
+		return;
+	pthread_mutex_lock(&o->mutex);
+	pay(o, now, goes_here, write, ctx);
+	pthread_mutex_unlock(&o->mutex);
 }

@@ -1,7 +1,10 @@
 /*
  * owed.h - abandons that no server has confirmed yet.
  *
- * Each waits here for the next connection to its node. It carries its whole
+ * Each lies here from before its first byte until a server has answered it: a
+ * connection that has lost its bytes may belong to a lane that nobody uses any
+ * more. One whose answer is late goes out again with the next command over any
+ * connection to its node; to be obeyed twice does no harm. It carries its whole
  * script, since by then the server may have forgotten that. The list is
  * bounded, and the oldest goes first: what it would have undone ends by its own
  * ttl.
@@ -17,10 +20,14 @@
 
 #include "base/atomic.h"
 
-#define PMZ__OWED_MAX 64
+#define PMZ__OWED_MAX 256
+/* A written one is left to its connection for so long. */
+#define PMZ__OWED_AGAIN_NS PMZ_MS(200)
 
 typedef struct pmz__debt {
 	struct pmz__debt *next;
+	uint64_t number;
+	pmz_ns due; /* to go out again */
 	size_t len;
 	uint32_t slot; /* of its key, in a cluster */
 	char bytes[];  /* as RESP */
@@ -29,22 +36,28 @@ typedef struct pmz__debt {
 typedef struct pmz__owed {
 	pthread_mutex_t mutex;
 	pmz__debt *first;
-	pmz__a32 count; /* changed under the mutex; a look needs none */
+	uint64_t numbers; /* given so far */
+	pmz__a32 count;   /* changed under the mutex; a look needs none */
 } pmz__owed;
+
+/* Writes a debt that is due; 0: not now, nor those that follow. Under the
+ * mutex. */
+typedef int (*pmz__owed_write)(void *ctx, const pmz__debt *debt);
 
 /* The slot of the first key of a script's command; 0 for other commands. */
 uint32_t pmz__order_slot(const pmz_lock_order *order);
 
-pmz__debt *pmz__debt_new(const pmz_lock_order *order); /* NULL: no memory */
-void pmz__debt_free(pmz__debt *debt);                  /* NULL is fine */
-
 void pmz__owed_init(pmz__owed *o);
 void pmz__owed_end(pmz__owed *o);
-int pmz__owed_any(const pmz__owed *o);
-void pmz__owed_add(pmz__owed *o, pmz__debt *debt);
-/* The oldest that `is_due` accepts, or NULL. */
-pmz__debt *pmz__owed_take(pmz__owed *o,
-                          int (*is_due)(const void *ctx, uint32_t slot),
-                          const void *ctx);
+/* An abandon that is about to go out: its number, never 0; 0: no memory. */
+uint64_t pmz__owed_add(pmz__owed *o, const pmz_lock_order *order, pmz_ns now);
+/* A server has answered it. */
+void pmz__owed_paid(pmz__owed *o, uint64_t number);
+/* It did not arrive, or was turned down: it is due at once. */
+void pmz__owed_renew(pmz__owed *o, uint64_t number);
+/* Those that are due and that `goes_here`, the oldest first. */
+void pmz__owed_pay(pmz__owed *o, pmz_ns now,
+                   int (*goes_here)(const void *ctx, uint32_t slot),
+                   pmz__owed_write write, void *ctx);
 
 #endif

@@ -21,7 +21,7 @@ typedef enum pmz__kind {
 
 typedef struct pmz__await {
 	pmz_lock_op *op;   /* NULL: nobody waits for it, or it was told */
-	pmz__debt *debt;   /* of an abandon: owed unless it is answered */
+	uint64_t debt;     /* of an abandon: owed unless it is answered; or 0 */
 	pmz_ns due;        /* the connection has failed if silent by then */
 	pmz_ns timeout_ns; /* ... or for so long once written; 0: only due */
 	uint64_t begins, ends; /* in the connection's bytes */

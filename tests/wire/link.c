@@ -23,6 +23,7 @@
 #include "proxy.h"
 #include "redis.h"
 #include "redis/open.h"
+#include "redis/owed.h"
 #include "redis/socket.h"
 
 #define PATIENCE_MS 5000
@@ -616,6 +617,37 @@ static void what_one_link_owes_another_sends(void **state)
 	stage_close(&s);
 }
 
+/* Its lane may never be used again, and its bytes may be lost. */
+static void what_a_link_waits_for_too_long_another_sends(void **state)
+{
+	stage s = stage_open();
+	rig r = rig_to("", s.port, "");
+	rig other = { r.node, r.node->type->connect(r.node) };
+	pmz_lock_op op;
+	int silent;
+
+	(void)state;
+	begin_acquire(&op, "lost", LONG);
+	send_next(&r, &op);
+	stage_accept(&s);
+	pmz_lock_op_cancel(&op, pmz_now());
+	expect_status(finish(&r, &op, NULL, NULL), PMZ_CANCELLED);
+	stage_hears(&s, "{lock:lost}:x:");
+	silent = s.client;
+	s.len = 0;
+	kit_doze(PMZ__OWED_AGAIN_NS / PMZ_MS(1) + 1);
+	begin_acquire(&op, "x", LONG);
+	send_next(&other, &op);
+	stage_accept(&s);
+	push(&other);
+	stage_hears(&s, "{lock:lost}:x:");
+	other.link->type->forget(other.link, &op, pmz_now());
+	close(silent);
+	r.link->type->free(r.link);
+	rig_close(&other);
+	stage_close(&s);
+}
+
 static void a_time_out_without_an_abandon_resets_the_connection(void **state)
 {
 	stage s = stage_open();
@@ -898,6 +930,7 @@ int main(void)
 		cmocka_unit_test(
 			what_was_owed_and_is_turned_down_is_sent_again),
 		cmocka_unit_test(what_one_link_owes_another_sends),
+		cmocka_unit_test(what_a_link_waits_for_too_long_another_sends),
 		cmocka_unit_test(
 			a_time_out_without_an_abandon_resets_the_connection),
 		cmocka_unit_test(
