@@ -12,6 +12,7 @@ struct lane {
 	_Alignas(64) pmz_ns now;
 	uint64_t drawn; /* keys, or waits */
 	pmz_backoff tries;
+	pmz_fast_clock clock;
 };
 
 /* One line of the table. `run` makes n calls and returns how many of them did

@@ -44,7 +44,7 @@ static char keys[KEYS][KEY_LEN + 1];
 /* With nothing else on their lines, such as a rate that two threads read. */
 static struct {
 	_Alignas(64) pmz_bucket bucket;
-} busy, empty, piped;
+} busy, timed, empty, piped;
 
 static pmz_ns tick(struct lane *lane)
 {
@@ -93,6 +93,26 @@ static uint64_t take_token(struct lane *lane, uint64_t n)
 	for (; n; n--)
 		wrong += pmz_bucket_take(&busy.bucket, &busy_rate, 1,
 		                         tick(lane), NULL) != PMZ_OK;
+	return wrong;
+}
+
+static uint64_t read_fast_clock(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+
+	for (; n; n--)
+		wrong += !pmz_now_fast(&lane->clock);
+	return wrong;
+}
+
+static uint64_t take_at_fast_clock(struct lane *lane, uint64_t n)
+{
+	uint64_t wrong = 0;
+
+	for (; n; n--)
+		wrong += pmz_bucket_take(&timed.bucket, &busy_rate, 1,
+		                         pmz_now_fast(&lane->clock),
+		                         NULL) != PMZ_OK;
 	return wrong;
 }
 
@@ -276,6 +296,8 @@ const struct row rows[] = {
 	{ "mutex_pair", 1, pair_mutex, NULL },
 	{ "sem_pair", 1, pair_semaphore, NULL },
 	{ "bucket_take", 1, take_token, NULL },
+	{ "now_fast", 1, read_fast_clock, NULL },
+	{ "bucket_take_now_fast", 1, take_at_fast_clock, NULL },
 	{ "bucket_refused", 1, take_from_empty, NULL },
 	{ "keyed_take", 1, take_by_key, keys_are_present },
 	{ "bulkhead_pair", 1, pair_bulkhead, slots_are_back },

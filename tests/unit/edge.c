@@ -31,6 +31,22 @@ static void now_never_goes_back(void **state)
 	}
 }
 
+static void the_fast_clock_tells_what_the_clock_does(void **state)
+{
+	pmz_fast_clock clock = { { 0 } };
+	pmz_ns end = pmz_now() + PMZ_MS(20), before, told, last = 0;
+
+	(void)state;
+	assert_int_equal(pmz_fast_clock_size(), sizeof(clock));
+	while ((before = pmz_now()) < end) {
+		told = pmz_now_fast(&clock);
+		assert_true(told >= last);
+		assert_true(told + PMZ_US(2) >= before);
+		assert_true(told <= pmz_now() + PMZ_US(2));
+		last = told;
+	}
+}
+
 static void a_sleep_until_the_past_returns(void **state)
 {
 	(void)state;
@@ -243,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(now_never_goes_back),
+		cmocka_unit_test(the_fast_clock_tells_what_the_clock_does),
 		cmocka_unit_test(a_sleep_until_the_past_returns),
 		cmocka_unit_test(a_sleep_does_not_return_early),
 		cmocka_unit_test(a_storm_of_signals_does_not_end_a_sleep),
