@@ -46,7 +46,9 @@
  * These block, each for one round trip or until its wait is over; looking up a
  * host's name is the C library's, and takes what that takes.
  * Threads: any; those who want the same name queue here first, and one of them
- * asks the server. Fork: open your own in the child; a parent's is PMZ_E_STATE.
+ * asks the server. One that is cancelled (pthread_cancel) ends after the call,
+ * which may have brought it a lease. Fork: open your own in the child; a
+ * parent's is PMZ_E_STATE.
  */
 #ifndef PIPEMAZE_LOCK_H
 #define PIPEMAZE_LOCK_H

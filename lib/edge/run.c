@@ -3,6 +3,8 @@
  */
 #include <pipemaze/edge.h>
 
+#include <pthread.h>
+
 #include "core/ending.h"
 
 static int is_outcome(pmz_outcome how)
@@ -26,23 +28,38 @@ static pmz_step wait_once(pmz_call *call)
 	return pmz_call_resume(call, pmz_now());
 }
 
+static int drive(pmz_call *call, pmz_step step, pmz_work_fn work, void *ctx,
+                 pmz_why *why)
+{
+	while (step != PMZ_DONE) {
+		pmz_outcome how;
+
+		if (step == PMZ_WAIT) {
+			step = wait_once(call);
+			continue;
+		}
+		how = work(pmz_call_due(call), ctx);
+		if (!is_outcome(how))
+			return end_without_outcome(call, how, why);
+		step = pmz_call_settle(call, how, pmz_now());
+	}
+	return pmz__ending(call, why);
+}
+
+static void give_up(void *call)
+{
+	pmz_call_cancel((pmz_call *)call, pmz_now());
+}
+
 int pmz_run(pmz_pipe *pipe, const pmz_ask *ask, pmz_work_fn work, void *ctx,
             pmz_why *why)
 {
 	pmz_call call;
 	pmz_step step = pmz_call_begin(&call, pipe, ask, pmz_now());
+	int status;
 
-	while (step != PMZ_DONE) {
-		pmz_outcome how;
-
-		if (step == PMZ_WAIT) {
-			step = wait_once(&call);
-			continue;
-		}
-		how = work(pmz_call_due(&call), ctx);
-		if (!is_outcome(how))
-			return end_without_outcome(&call, how, why);
-		step = pmz_call_settle(&call, how, pmz_now());
-	}
-	return pmz__ending(&call, why);
+	pthread_cleanup_push(give_up, &call);
+	status = drive(&call, step, work, ctx, why);
+	pthread_cleanup_pop(0);
+	return status;
 }

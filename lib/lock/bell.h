@@ -15,7 +15,7 @@ typedef struct pmz__bell {
 	int in; /* where to write; the same as fd for an eventfd */
 } pmz__bell;
 
-/* 0, or -1 when there are no descriptors left. */
+/* 0, or -1 and errno when there are no descriptors left. */
 int pmz__bell_open(pmz__bell *bell);
 void pmz__bell_close(pmz__bell *bell);
 void pmz__bell_ring(const pmz__bell *bell);
@@ -32,7 +32,7 @@ typedef struct pmz__alarm {
 	int fd;
 } pmz__alarm;
 
-int pmz__alarm_open(pmz__alarm *alarm); /* 0, or -1 */
+int pmz__alarm_open(pmz__alarm *alarm); /* 0, or -1 and errno */
 void pmz__alarm_close(pmz__alarm *alarm);
 /* In the place of what it was set to, and silent till then. */
 void pmz__alarm_set(pmz__alarm *alarm, pmz_ns at, pmz_ns now);

@@ -14,6 +14,7 @@
  */
 #include "lock/keeper.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -315,9 +316,11 @@ static int start(pmz__keeper *k)
 		return PMZ_OK;
 	if (!k->lane)
 		k->lane = lane_under(&k->alarm, k->node, k->nodes);
+	if (!k->lane)
+		return errno == ENOMEM ? PMZ_E_NOMEM : PMZ_E_IO;
 	if (!k->flights)
 		k->flights = pmz__alloc(FLIGHTS_MAX * sizeof(*k->flights));
-	k->runs = k->lane && k->flights && !start_thread(k);
+	k->runs = k->flights && !start_thread(k);
 	return k->runs ? PMZ_OK : PMZ_E_NOMEM;
 }
 
@@ -325,10 +328,11 @@ static int add(pmz__keeper *k, const pmz_lease *lease, pmz_ns hold_max,
                pmz_ns now)
 {
 	int silence = k->nodes > 1 ? PMZ_E_QUORUM : PMZ_E_IO;
+	int status = count_of(k) == KEPT_MAX ? PMZ_E_NOMEM : start(k);
 	kept *e;
 
-	if (count_of(k) == KEPT_MAX || start(k) != PMZ_OK)
-		return PMZ_E_NOMEM;
+	if (status)
+		return status;
 	e = pmz__alloc(sizeof(*e));
 	if (!e)
 		return PMZ_E_NOMEM;
@@ -474,23 +478,32 @@ int pmz__keeper_next_lost(pmz__keeper *k, pmz_lease *lost, int *why)
 
 static int open_descriptors(pmz__keeper *k)
 {
+	int error;
+
 	if (pmz__bell_open(&k->lost))
 		return -1;
 	if (!pmz__alarm_open(&k->alarm))
 		return 0;
+	error = errno;
 	pmz__bell_close(&k->lost);
+	errno = error;
 	return -1;
 }
 
 pmz__keeper *pmz__keeper_new(pmz__node *const *nodes, uint32_t count,
                              const pmz_lock_rules *rules)
 {
-	pmz__keeper *k = pmz__alloc(sizeof(*k));
+	pmz__keeper *k;
+	int error;
 
+	errno = ENOMEM;
+	k = pmz__alloc(sizeof(*k));
 	if (!k)
 		return NULL;
 	if (open_descriptors(k)) {
+		error = errno;
 		pmz__free(k);
+		errno = error;
 		return NULL;
 	}
 	pthread_mutex_init(&k->mutex, NULL);

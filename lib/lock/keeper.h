@@ -11,8 +11,8 @@
 
 typedef struct pmz__keeper pmz__keeper;
 
-/* NULL: out of memory, or of descriptors. The nodes, and the backoff of the
- * rules, outlive the keeper. */
+/* NULL: errno is ENOMEM, or tells why there is no descriptor. The nodes, and the
+ * backoff of the rules, outlive the keeper. */
 pmz__keeper *pmz__keeper_new(pmz__node *const *nodes, uint32_t count,
                              const pmz_lock_rules *rules);
 void pmz__keeper_free(pmz__keeper *k); /* NULL is fine */

@@ -3,6 +3,7 @@
  */
 #include "lock/lane.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <time.h>
 
@@ -97,8 +98,11 @@ static void close_links(pmz__lane *lane)
 
 pmz__lane *pmz__lane_new(pmz__node *const *nodes, uint32_t count)
 {
-	pmz__lane *lane = pmz__alloc(sizeof(*lane));
+	pmz__lane *lane;
+	int error;
 
+	errno = ENOMEM;
+	lane = pmz__alloc(sizeof(*lane));
 	if (!lane)
 		return NULL;
 	while (lane->nodes < count) {
@@ -111,8 +115,10 @@ pmz__lane *pmz__lane_new(pmz__node *const *nodes, uint32_t count)
 	}
 	if (lane->nodes == count && !pmz__bell_open(&lane->stop))
 		return lane;
+	error = errno;
 	close_links(lane);
 	pmz__free(lane);
+	errno = error;
 	return NULL;
 }
 

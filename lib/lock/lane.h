@@ -19,7 +19,8 @@ typedef struct pmz__lane {
 	pmz__link *links[PMZ_LOCK_NODES_MAX];
 } pmz__lane;
 
-/* NULL: out of memory, or of descriptors. The nodes outlive the lane. */
+/* NULL: errno is ENOMEM, or tells why there is no descriptor. The nodes outlive
+ * the lane. */
 pmz__lane *pmz__lane_new(pmz__node *const *nodes, uint32_t count);
 void pmz__lane_free(pmz__lane *lane); /* NULL is fine */
 

@@ -7,6 +7,7 @@
  */
 #include <pipemaze/lock.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,6 +70,15 @@ static int set_rules(pmz_locks *l, const pmz_locks_config *cfg, pmz_why *why)
 	return status;
 }
 
+/* `error` is ENOMEM, or tells why there is no descriptor. */
+static int no_room(int error, pmz_why *why)
+{
+	if (error == ENOMEM)
+		return pmz__why(why, PMZ_E_NOMEM);
+	pmz__bad(why, "", "no descriptor: %s", strerror(error));
+	return PMZ_E_IO;
+}
+
 /* A rule that no acquire could begin with is told at once. */
 static int try_rules(const pmz_locks *l, pmz_why *why)
 {
@@ -91,7 +101,7 @@ static int set_up(pmz_locks *l, const pmz_locks_config *cfg, pmz_why *why)
 	if (status)
 		return status;
 	l->keeper = pmz__keeper_new(l->nodes, l->rules.nodes, &l->rules);
-	return l->keeper ? PMZ_OK : pmz__why(why, PMZ_E_NOMEM);
+	return l->keeper ? PMZ_OK : no_room(errno, why);
 }
 
 static void free_nodes(pmz__node *const *nodes, uint32_t count)
@@ -141,10 +151,8 @@ static int refuse_fork(const pmz_locks *l, pmz_why *why)
 	return PMZ_E_STATE;
 }
 
-void pmz_locks_close(pmz_locks *l)
+static void close_locks(pmz_locks *l)
 {
-	if (!l || is_forked(l))
-		return;
 	pmz__keeper_free(l->keeper);
 	while (l->idle) {
 		pmz__lane *lane = l->idle;
@@ -156,6 +164,15 @@ void pmz_locks_close(pmz_locks *l)
 	pmz__turns_end(&l->turns);
 	pthread_mutex_destroy(&l->mutex);
 	pmz__free(l);
+}
+
+void pmz_locks_close(pmz_locks *l)
+{
+	int before = pmz__cancel_off();
+
+	if (l && !is_forked(l))
+		close_locks(l);
+	pmz__cancel_on(before);
 }
 
 static pmz__lane *take_idle(pmz_locks *l)
@@ -195,35 +212,18 @@ static void give_lane(pmz_locks *l, pmz__lane *lane)
 		pmz__lane_free(lane);
 }
 
-/* A thread that is cancelled in a poll() would leave its lane and its turn
- * behind, so it is cancelled at the end. */
-static int hold_cancellation(void)
-{
-	int before;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
-	return before;
-}
-
-static void allow_cancellation(int before)
-{
-	pthread_setcancelstate(before, &before);
-}
-
 /* Drives an op that does not pause. */
 static int run(pmz_locks *l, pmz_lock_op *op)
 {
-	int cancellation = hold_cancellation();
 	pmz__lane *lane = take_lane(l);
 
-	if (lane) {
-		lane->deaf = 1;
-		pmz__lane_run(lane, &op, 1);
-		pmz__lane_forget(lane, op);
-		give_lane(l, lane);
-	}
-	allow_cancellation(cancellation);
-	return lane ? PMZ_OK : PMZ_E_NOMEM;
+	if (!lane)
+		return no_room(errno, NULL);
+	lane->deaf = 1;
+	pmz__lane_run(lane, &op, 1);
+	pmz__lane_forget(lane, op);
+	give_lane(l, lane);
+	return PMZ_OK;
 }
 
 /* One acquire, on its thread's stack. */
@@ -281,13 +281,13 @@ static void drive(claim *c)
 	}
 }
 
-static int drive_on_lane(claim *c)
+static int drive_on_lane(claim *c, pmz_why *why)
 {
 	pmz_locks *l = c->locks;
 
 	c->lane = take_lane(l);
 	if (!c->lane)
-		return PMZ_E_NOMEM;
+		return no_room(errno, why);
 	c->lane->listens = 0;
 	c->lane->deaf = !c->turn;
 	if (c->turn)
@@ -316,19 +316,21 @@ static int wait_and_drive(claim *c, pmz_ns until, pmz_why *why)
 	pmz__turn turn;
 	int status = pmz__turn_take(turns, &turn, c->name, until);
 
+	if (turn.error)
+		return no_room(turn.error, why);
 	if (status)
 		return refused(why, status, turn.ready_at);
 	c->turn = &turn;
-	status = drive_on_lane(c);
+	status = drive_on_lane(c, why);
 	pmz__turn_leave(turns, &turn);
-	return pmz__why(why, status);
+	return status;
 }
 
 static int acquire(claim *c, pmz_ns until, int waits, pmz_lease *lease,
                    pmz_why *why)
 {
 	int status = waits ? wait_and_drive(c, until, why)
-	                   : pmz__why(why, drive_on_lane(c));
+	                   : drive_on_lane(c, why);
 
 	return status ? status : pmz_lock_op_end(&c->op, lease, why);
 }
@@ -345,45 +347,59 @@ static int start(claim *c, pmz_ns ttl, pmz_ns now, pmz_ns until, pmz_why *why)
 	                           until, seed, now, why);
 }
 
-int pmz_lock_acquire(pmz_locks *l, const char *name, pmz_ns ttl, pmz_ns wait,
-                     pmz_lease *lease, pmz_why *why)
+static int start_and_acquire(pmz_locks *l, const char *name, pmz_ns ttl,
+                             pmz_ns wait, pmz_lease *lease, pmz_why *why)
 {
 	claim c = { .locks = l, .name = name };
 	pmz_ns now = pmz_now(), until = pmz__sat_add(now, wait);
-	int status = refuse_fork(l, why), cancellation;
+	int status = start(&c, ttl, now, until, why);
+
+	return status ? status : acquire(&c, until, wait != 0, lease, why);
+}
+
+int pmz_lock_acquire(pmz_locks *l, const char *name, pmz_ns ttl, pmz_ns wait,
+                     pmz_lease *lease, pmz_why *why)
+{
+	int before = pmz__cancel_off(), status = refuse_fork(l, why);
 
 	PMZ__ASSERT(name && lease);
 	memset(lease, 0, sizeof(*lease));
 	if (!status)
-		status = start(&c, ttl, now, until, why);
-	if (status)
-		return status;
-	cancellation = hold_cancellation();
-	status = acquire(&c, until, wait != 0, lease, why);
-	allow_cancellation(cancellation);
+		status = start_and_acquire(l, name, ttl, wait, lease, why);
+	pmz__cancel_on(before);
 	return status;
 }
 
 void pmz_lock_cancel(pmz_locks *l, const char *name)
 {
+	int before = pmz__cancel_off();
+
 	PMZ__ASSERT(l && name);
 	if (!is_forked(l))
 		pmz__turns_cancel(&l->turns, name);
+	pmz__cancel_on(before);
+}
+
+static int peek(pmz_locks *l, const char *name, pmz_lease *holder)
+{
+	pmz_lock_op op;
+	int status = pmz_lock_op_peek(&op, &l->rules, name, pmz_now(), NULL);
+
+	if (!status)
+		status = run(l, &op);
+	return status ? status : pmz_lock_op_end(&op, holder, NULL);
 }
 
 int pmz_lock_peek(pmz_locks *l, const char *name, pmz_lease *holder)
 {
-	pmz_lock_op op;
-	int status = refuse_fork(l, NULL);
+	int before = pmz__cancel_off(), status = refuse_fork(l, NULL);
 
 	PMZ__ASSERT(name && holder);
 	memset(holder, 0, sizeof(*holder));
 	if (!status)
-		status =
-			pmz_lock_op_peek(&op, &l->rules, name, pmz_now(), NULL);
-	if (!status)
-		status = run(l, &op);
-	return status ? status : pmz_lock_op_end(&op, holder, NULL);
+		status = peek(l, name, holder);
+	pmz__cancel_on(before);
+	return status;
 }
 
 /* Ends an op on a lease in hand: the lease is what is left of it. */
@@ -400,17 +416,13 @@ static void lose(pmz_lease *lease, int status)
 		memset(lease, 0, sizeof(*lease));
 }
 
-int pmz_lock_extend(pmz_locks *l, pmz_lease *lease, pmz_ns ttl)
+static int extend(pmz_locks *l, pmz_lease *lease, pmz_ns ttl)
 {
+	int kept = pmz__keeper_begin(l->keeper, lease), status;
 	pmz_lock_op op;
-	int status = refuse_fork(l, NULL), kept;
 
-	PMZ__ASSERT(lease);
-	if (status)
-		return status;
-	kept = pmz__keeper_begin(l->keeper, lease);
-	status =
-		pmz_lock_op_extend(&op, &l->rules, lease, ttl, pmz_now(), NULL);
+	status = pmz_lock_op_extend(&op, &l->rules, lease, ttl, pmz_now(),
+	                            NULL);
 	if (!status)
 		status = settle(l, &op, lease);
 	if (kept)
@@ -419,19 +431,38 @@ int pmz_lock_extend(pmz_locks *l, pmz_lease *lease, pmz_ns ttl)
 	return status;
 }
 
-int pmz_lock_release(pmz_locks *l, pmz_lease *lease)
+int pmz_lock_extend(pmz_locks *l, pmz_lease *lease, pmz_ns ttl)
 {
-	pmz_lock_op op;
-	int status = refuse_fork(l, NULL);
+	int before = pmz__cancel_off(), status = refuse_fork(l, NULL);
 
 	PMZ__ASSERT(lease);
-	if (status)
-		return status;
+	if (!status)
+		status = extend(l, lease, ttl);
+	pmz__cancel_on(before);
+	return status;
+}
+
+static int release(pmz_locks *l, pmz_lease *lease)
+{
+	pmz_lock_op op;
+	int status;
+
 	pmz__keeper_let_go(l->keeper, lease);
 	status = pmz_lock_op_release(&op, &l->rules, lease, pmz_now(), NULL);
 	if (!status)
 		status = settle(l, &op, lease);
 	lose(lease, status);
+	return status;
+}
+
+int pmz_lock_release(pmz_locks *l, pmz_lease *lease)
+{
+	int before = pmz__cancel_off(), status = refuse_fork(l, NULL);
+
+	PMZ__ASSERT(lease);
+	if (!status)
+		status = release(l, lease);
+	pmz__cancel_on(before);
 	return status;
 }
 
@@ -443,18 +474,24 @@ int pmz_lock_is_held(const pmz_lease *lease, pmz_ns now)
 
 int pmz_lock_keep(pmz_locks *l, const pmz_lease *lease, pmz_ns hold_max)
 {
-	int status = refuse_fork(l, NULL);
+	int before = pmz__cancel_off(), status = refuse_fork(l, NULL);
 
 	PMZ__ASSERT(lease);
-	return status ? status : pmz__keeper_keep(l->keeper, lease, hold_max);
+	if (!status)
+		status = pmz__keeper_keep(l->keeper, lease, hold_max);
+	pmz__cancel_on(before);
+	return status;
 }
 
 int pmz_lock_refresh(pmz_locks *l, pmz_lease *lease)
 {
-	int status = refuse_fork(l, NULL);
+	int before = pmz__cancel_off(), status = refuse_fork(l, NULL);
 
 	PMZ__ASSERT(lease);
-	return status ? status : pmz__keeper_refresh(l->keeper, lease);
+	if (!status)
+		status = pmz__keeper_refresh(l->keeper, lease);
+	pmz__cancel_on(before);
+	return status;
 }
 
 int pmz_locks_fd(const pmz_locks *l)
@@ -465,10 +502,13 @@ int pmz_locks_fd(const pmz_locks *l)
 
 int pmz_locks_next_lost(pmz_locks *l, pmz_lease *lost, int *why)
 {
-	int status = refuse_fork(l, NULL);
+	int before = pmz__cancel_off(), status = refuse_fork(l, NULL);
 
 	PMZ__ASSERT(lost);
-	return status ? status : pmz__keeper_next_lost(l->keeper, lost, why);
+	if (!status)
+		status = pmz__keeper_next_lost(l->keeper, lost, why);
+	pmz__cancel_on(before);
+	return status;
 }
 
 int pmz_fence_check(uint64_t *highest, uint64_t fence)

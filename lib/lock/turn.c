@@ -3,6 +3,7 @@
  */
 #include "lock/turn.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 
@@ -105,7 +106,7 @@ static int wait_for_turn(pmz__turns *turns, pmz__turn *turn, pmz_ns until)
 static int queue(pmz__turns *turns, pmz__turn *turn, pmz_ns until)
 {
 	pmz__bell bell;
-	int status = PMZ_E_IO, alone;
+	int status, alone;
 
 	pthread_mutex_lock(&turns->mutex);
 	alone = !front(turns->first, turn->name);
@@ -114,8 +115,10 @@ static int queue(pmz__turns *turns, pmz__turn *turn, pmz_ns until)
 	pthread_mutex_unlock(&turns->mutex);
 	if (alone)
 		return PMZ_OK;
-	if (pmz__bell_open(&bell))
-		return status;
+	if (pmz__bell_open(&bell)) {
+		turn->error = errno;
+		return PMZ_E_IO;
+	}
 	turn->bell = &bell;
 	pthread_mutex_lock(&turns->mutex);
 	append(turns, turn);

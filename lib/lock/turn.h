@@ -21,6 +21,7 @@ typedef struct pmz__turn {
 	pmz_ns ready_at;       /* what the one at the front has been told */
 	int status;
 	int cancelled;
+	int error; /* why there is no descriptor to wait on; 0: there is */
 } pmz__turn;
 
 typedef struct pmz__turns {
@@ -32,7 +33,7 @@ void pmz__turns_init(pmz__turns *turns);
 void pmz__turns_end(pmz__turns *turns);
 
 /* PMZ_OK at the front of the queue, to be left in the end; otherwise it is not
- * in the queue: PMZ_CANCELLED, PMZ_E_IO without a descriptor, or, as of
+ * in the queue: PMZ_CANCELLED, PMZ_E_IO and turn->error, or, as of
  * `until`, what the one at the front was told last, with turn->ready_at. */
 int pmz__turn_take(pmz__turns *turns, pmz__turn *turn, const char *name,
                    pmz_ns until);

@@ -394,7 +394,7 @@ void pmz__conn_order(pmz__conn *c, pmz_lock_op *op, const pmz_lock_order *order,
 		return;
 	}
 	if ((asking && !push_asking(c)) || !push_words(c, &a, &words)) {
-		refuse(c, &a, "too much waits to be written", now);
+		refuse(c, &a, "out of memory, or too much waits to be written", now);
 		return;
 	}
 	if (c->state == PMZ__CONN_DIALLING)

@@ -83,13 +83,21 @@ void pmz__conn_write(pmz__conn *c, pmz_ns now)
 	}
 }
 
+static void not_understood(pmz__conn *c, pmz_ns now)
+{
+	if (c->reader->err == REDIS_ERR_OOM)
+		pmz__conn_close(c, "out of memory", now);
+	else
+		pmz__conn_nonsense(c, "ERR the answer is no RESP", now);
+}
+
 static void take_answers(pmz__conn *c, pmz_ns now)
 {
 	while (c->state == PMZ__CONN_OPEN) {
 		void *reply = NULL;
 
 		if (redisReaderGetReply(c->reader, &reply) != REDIS_OK) {
-			pmz__conn_nonsense(c, "ERR the answer is no RESP", now);
+			not_understood(c, now);
 			return;
 		}
 		if (!reply)

@@ -78,16 +78,14 @@ static int check_count(size_t count, pmz_why *why)
 	return PMZ_OK;
 }
 
-int pmz_locks_open(pmz_locks **out, const char *const *addresses, size_t count,
-                   const pmz_locks_config *cfg, pmz_why *why)
+static int open_all(pmz_locks **out, const char *const *addresses, size_t count,
+                    const pmz_locks_config *cfg, pmz_why *why)
 {
 	pmz__node *nodes[PMZ_LOCK_NODES_MAX];
 	pmz_locks_config c;
 	uint32_t made;
 	int status = check_count(count, why);
 
-	PMZ__ASSERT(out && addresses);
-	*out = NULL;
 	if (!status)
 		status = pmz__locks_config_read(&c, cfg, why);
 	if (status)
@@ -104,5 +102,17 @@ int pmz_locks_open(pmz_locks **out, const char *const *addresses, size_t count,
 		why->index = made;
 	while (made--)
 		nodes[made]->type->free(nodes[made]);
+	return status;
+}
+
+int pmz_locks_open(pmz_locks **out, const char *const *addresses, size_t count,
+                   const pmz_locks_config *cfg, pmz_why *why)
+{
+	int before = pmz__cancel_off(), status;
+
+	PMZ__ASSERT(out && addresses);
+	*out = NULL;
+	status = open_all(out, addresses, count, cfg, why);
+	pmz__cancel_on(before);
 	return status;
 }
