@@ -55,7 +55,7 @@ COMPILE = $(CC) $(OWN_CPPFLAGS) $(CPPFLAGS) $(OWN_CFLAGS) $(CFLAGS) -MMD -MP
 say = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$1' '$@'; )
 
 .PHONY: all install uninstall deps deps-all demo check check-all asan tsan \
-	relacy bench dist clean FORCE
+	relacy bench instructions dist clean FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -129,7 +129,7 @@ deps-all:
 # So that `make -j deps check` installs first.
 ifneq (,$(filter deps deps-all,$(MAKECMDGOALS)))
 $(OBJECTS) $B/versions-agree: | $(filter deps deps-all,$(MAKECMDGOALS))
-check check-all demo asan tsan relacy replay fuzz bench: | \
+check check-all demo asan tsan relacy replay fuzz bench instructions: | \
 	$(filter deps deps-all,$(MAKECMDGOALS))
 endif
 
@@ -203,7 +203,10 @@ run-examples: all $(EXAMPLES)
 	@B=$B sh tests/kit/run.sh $(sort $(wildcard tests/ffi/*.sh))
 
 BENCH := $B/tests/bench/bench
-$(BENCH): $(wildcard tests/bench/*.[ch]) tests/kit/redis.c $B/libpipemaze.so
+COUNTED := $B/tests/bench/instructions
+BENCH_PARTS := $(addprefix tests/bench/,rows.c nodes.c locks.c allocations.c) \
+	$(wildcard tests/bench/*.h) tests/kit/redis.c
+$(BENCH) $(COUNTED): $B/%: %.c $(BENCH_PARTS) $B/libpipemaze.so
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) -Iinclude -Itests/kit $(CPPFLAGS) -D_GNU_SOURCE -std=c11 \
 		-pthread $(WARN) $(CFLAGS) -o $@ $(filter %.c,$^) $(LDFLAGS) \
@@ -211,6 +214,10 @@ $(BENCH): $(wildcard tests/bench/*.[ch]) tests/kit/redis.c $B/libpipemaze.so
 
 bench: $(BENCH)
 	@$(BENCH) $(ROW)
+
+# Counted by callgrind, and held against tests/bench/instructions.txt.
+instructions: $(COUNTED)
+	@B=$B CC='$(CC)' CFLAGS='$(CFLAGS)' sh tests/bench/instructions.sh $(ARGS)
 
 demo: $B/examples/outage/outage $B/examples/workers
 	@$B/examples/outage/outage
@@ -244,7 +251,7 @@ check-all: check asan tsan relacy replay
 		CFLAGS='-O1 -g' WARN='$(WARN) -Werror' run-tests
 	@$(MAKE) --no-print-directory B=build/werror WARN='$(WARN) -Werror' all
 	@$(MAKE) --no-print-directory B=build/small REDIS=0 KETAMA=0 all
-	@$(MAKE) --no-print-directory bench
+	@$(MAKE) --no-print-directory instructions bench
 
 # -------------------------------------------------------------- fuzzing
 #
