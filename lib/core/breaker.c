@@ -3,10 +3,11 @@
  *
  * One word, the gate, has state, mode and epoch. Every permit carries the epoch
  * in which it was given, and a result counts only while the gate still has that
- * epoch; so what is late changes nothing, however many threads there are. With
- * a window of time there is one exception: who looks at the gate and then sleeps
- * before it counts, while the breaker is closed anew, has its one result in the
- * new state's window. A window of calls is exact.
+ * epoch; so what is late changes nothing, however many threads there are. There
+ * is one exception: who looks at the gate and then sleeps before it counts, while
+ * the breaker is closed anew, has its one result in the new state's window. Of a
+ * window of calls it is one call more; a failure, or a slow call, is never
+ * counted there but by its own epoch.
  *
  * A change of state is one compare-and-swap of the gate. What the new state
  * relies on (the end of the rest, the window's start, the instant of closing)
