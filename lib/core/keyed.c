@@ -172,6 +172,8 @@ static entry *find_in(const pmz_keyed *k, uint64_t set, uint64_t tag)
 {
 	uint64_t step;
 
+	/* Where the key is, as a rule, if it is not in the first. */
+	__builtin_prefetch(line_at(k, set, tag, 1));
 	for (step = 0; step < LINES; step++) {
 		entry *e = find_in_line(line_at(k, set, tag, step), tag);
 
