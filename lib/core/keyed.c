@@ -154,6 +154,7 @@ static entry *find_in_line(entry *line, uint64_t tag)
 
 	/* Acquire, both: pairs with the swap and the stores in claim(), so
 	 * that who misses an evicted key here sees the floor that it left. */
+#pragma GCC unroll 8
 	for (i = 0; i < LINE_SIZE; i++) {
 		uint32_t same = pmz__load(&line[i].tag, PMZ__ACQUIRE) == tag;
 
