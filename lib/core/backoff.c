@@ -77,14 +77,12 @@ static pmz_ns draw(pmz__backoff *b, pmz_ns low, pmz_ns high)
  * of a ns is kept, or a short base would never grow. */
 static void grow(const pmz__tries *r, pmz__row *row)
 {
-	uint64_t whole = PMZ_NEVER, rest = 0, parts;
+	uint64_t whole, rest, parts;
 
 	if (row->last == r->max_ns)
 		return;
-	if (row->last <= UINT64_MAX / PMZ__FACTOR_PCT_MAX) {
-		whole = row->last * r->factor_pct / 100;
-		rest = row->last * r->factor_pct % 100;
-	}
+	whole = pmz__mul_div(row->last, r->factor_pct, 100, 0);
+	rest = row->last % 100 * r->factor_pct % 100;
 	parts = ((rest << 32) + (uint64_t)row->part * r->factor_pct) / 100;
 	whole = pmz__sat_add(whole, parts >> 32);
 	row->part = whole < r->max_ns ? (uint32_t)parts : 0;
