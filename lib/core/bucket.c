@@ -146,42 +146,42 @@ static uint64_t worth_of(const pmz__rate *r, uint64_t tokens)
 	return pmz__mul_div(tokens, r->interval, parts_of(r), 1);
 }
 
-/* The tokens that take `span` by one rule take this by the other, rounded up:
- * whole tokens and the part of one apart, so that nothing overflows and a rule
- * becomes itself unchanged. */
+/* The tokens that take `span` by one rule take this by the other, rounded up or
+ * down: whole tokens and the part of one apart, so that nothing overflows and a
+ * rule becomes itself unchanged. */
 static uint64_t same_tokens(uint64_t span, const pmz__rate *from,
-                            const pmz__rate *to)
+                            const pmz__rate *to, int up)
 {
 	uint64_t whole, part, ns, rest;
 	pmz__wide sum;
 
 	whole = pmz__mul_div(span, parts_of(from), from->interval, 0);
 	part = span * parts_of(from) - whole * from->interval;
-	part = pmz__mul_div(part, to->interval, from->interval, 1);
+	part = pmz__mul_div(part, to->interval, from->interval, up);
 	sum = pmz__mul(whole, to->interval);
 	sum.low += part;
 	sum.high += sum.low < part;
 	if (sum.high >= parts_of(to))
 		return UINT64_MAX;
 	ns = pmz__div(sum, parts_of(to), &rest);
-	return pmz__sat_add(ns, rest > 0);
+	return pmz__sat_add(ns, up && rest > 0);
 }
 
 /* How far ahead of now a bucket stands by its new rule. */
 static uint64_t ahead_by(const pmz__rate *to, const pmz__rate *from,
                          uint64_t tat, pmz_ns now)
 {
-	uint64_t missing = same_tokens(pmz__sat_sub(tat, now), from, to);
-	uint64_t credit = pmz__sat_sub(worth_of(to, from->burst), missing);
-	uint64_t tokens = pmz__min(pmz__bucket_left(from, tat, now), to->burst);
+	uint64_t ahead = pmz__sat_sub(tat, now), credit, tokens;
 
+	if (ahead >= from->depth) /* more may be reserved than the burst */
+		return pmz__sat_add(to->depth,
+		                    same_tokens(ahead - from->depth, from, to,
+		                                1));
 	/* Rounding may not cost a whole token that is there. */
+	tokens = pmz__min(pmz__bucket_left(from, tat, now), to->burst);
+	credit = same_tokens(from->depth - ahead, from, to, 0);
 	credit = pmz__max(credit, worth_of(to, tokens));
-	if (credit)
-		return pmz__sat_sub(to->depth, credit);
-	/* More is reserved than the burst. */
-	missing = pmz__sat_sub(missing, worth_of(to, from->burst));
-	return pmz__sat_add(to->depth, missing);
+	return pmz__sat_sub(to->depth, credit);
 }
 
 void pmz_bucket_rerate(pmz_bucket *b, const pmz_rate *from, const pmz_rate *to,
