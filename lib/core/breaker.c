@@ -343,7 +343,7 @@ static counts add_to_ring(pmz_breaker *b, uint64_t gate, int failed, int slow,
 static counts add_to_windows(pmz_breaker *b, int failed, int slow, pmz_ns now,
                              int *full)
 {
-	uint64_t bucket = pmz__rule(&b->rules.bucket_ns);
+	uint64_t bucket = pmz__load(&b->rules.bucket_ns, PMZ__ACQUIRE);
 	uint64_t start = pmz__window_start(&b->results, bucket, now);
 	uint64_t event = failed ? PMZ__EVENT | PMZ__MARKED : PMZ__EVENT;
 	uint64_t held = pmz__window_add(&b->results, event) - start;

@@ -274,6 +274,14 @@ static void change_window(pmz_breaker *b, uint64_t old_bucket, pmz_ns now)
 	pmz__window_restart(&b->slow_results, old_bucket, now);
 }
 
+/* Nobody has counted it while the rule was off. */
+static void forget_streak(pmz_breaker *b)
+{
+	uint64_t gate = pmz__load(&b->gate, PMZ__RELAXED);
+
+	pmz__store(&b->streak, gate >> 32 << 32, PMZ__RELAXED);
+}
+
 int pmz_breaker_set(pmz_breaker *b, const pmz_breaker_config *cfg, pmz_ns now,
                     pmz_why *why)
 {
@@ -286,13 +294,18 @@ int pmz_breaker_set(pmz_breaker *b, const pmz_breaker_config *cfg, pmz_ns now,
 	if (status)
 		return status;
 	old_bucket = pmz__rule(&b->rules.bucket_ns);
-#define SET(word, value) pmz__store(word, value, PMZ__RELAXED);
+	/* The window first: who goes by a shorter one before would find all of
+	 * what there is too old. */
+	if (!c.calls_window && pmz__bucket_of(c.window_ns) != old_bucket)
+		change_window(b, old_bucket, now);
+	if (pmz__rule(&b->rules.consecutive_max) == PMZ_NEVER)
+		forget_streak(b);
+	/* Release: pairs with the acquire in add_to_windows(). */
+#define SET(word, value) pmz__store(word, value, PMZ__RELEASE);
 	FOR_EACH_RULE(SET, &b->rules, &c)
 #undef SET
 	if (c.seed)
 		pmz__store(&b->seed, c.seed, PMZ__RELAXED);
-	if (pmz__rule(&b->rules.bucket_ns) != old_bucket)
-		change_window(b, old_bucket, now);
 	return c.mode ? pmz_breaker_force(b, (pmz_breaker_mode)c.mode, now) :
 	                PMZ_OK;
 }
