@@ -133,15 +133,18 @@ void pmz__budget_set(pmz_budget *b, const pmz_budget_config *cfg, pmz_ns now)
 	           PMZ__RELAXED);
 	if (ttl == c.ttl_ns)
 		return;
-	pmz__store(&b->ttl_ns, c.ttl_ns, PMZ__RELAXED);
-	pmz__store(&b->bucket_ns, pmz__bucket_of(c.ttl_ns), PMZ__RELAXED);
+	/* The window first: who goes by a shorter one before would find all of
+	 * what there is too old. */
 	pmz__window_restart(&b->calls, pmz__bucket_of(ttl), now);
+	pmz__store(&b->ttl_ns, c.ttl_ns, PMZ__RELAXED);
+	/* Release: pairs with bucket_ns(). */
+	pmz__store(&b->bucket_ns, pmz__bucket_of(c.ttl_ns), PMZ__RELEASE);
 }
 
 static uint64_t bucket_ns(const pmz_budget *b)
 {
-	/* Relaxed: each rule holds on its own. */
-	return pmz__load(&b->bucket_ns, PMZ__RELAXED);
+	/* Acquire: whoever knows the rule finds the window that goes with it. */
+	return pmz__load(&b->bucket_ns, PMZ__ACQUIRE);
 }
 
 void pmz_budget_deposit(pmz_budget *b, pmz_ns now)
