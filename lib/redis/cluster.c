@@ -103,11 +103,12 @@ static uint32_t find(pmz__redis_node *n, const char *name, size_t len,
 uint32_t pmz__cluster_find(pmz__redis_node *n, const char *where,
                            uint32_t asked)
 {
-	const char *colon = strrchr(where, ':');
+	const char *colon = strrchr(where, ':'), *end;
 	uint64_t port;
 	uint32_t host;
 
-	if (!colon || !pmz__scan_number(colon + 1, &port) || port > PORT_MAX)
+	end = colon ? pmz__scan_number(colon + 1, &port) : NULL;
+	if (!end || *end || port > PORT_MAX)
 		return PMZ__NO_HOST;
 	pthread_mutex_lock(&n->mutex);
 	host = find(n, where, (size_t)(colon - where), (uint32_t)port, asked);

@@ -29,7 +29,7 @@ typedef struct redis_link redis_link;
 typedef struct peer {
 	redis_link *of;
 	uint32_t host;
-	uint64_t map_asked; /* the serial of the connection that was asked */
+	uint64_t map_asked; /* the serial of the connection that owes the map */
 	pmz__conn conn;
 	pmz__ear ear;
 } peer;
@@ -97,6 +97,7 @@ static void sweep(redis_link *l, pmz_ns now)
 
 static void learn(peer *p, const redisReply *reply, pmz_ns now)
 {
+	p->map_asked = 0;
 	pmz__cluster_learn(p->of->node, reply, p->host);
 	sweep(p->of, now);
 }
@@ -266,6 +267,7 @@ static void ask_for_map(redis_link *l, peer *p, pmz_ns now)
 		return;
 	if (!pmz__conn_ask(&p->conn, PMZ__SLOTS_ASKED, slots, PMZ_NEVER))
 		return;
+	p->map_asked = p->conn.serial;
 	l->map_at = pmz__sat_add(now, MAP_EVERY_NS);
 	pmz__conn_go_on(&p->conn, now);
 }

@@ -106,6 +106,12 @@ static const char *why_not(const async *a, uint32_t node)
 
 static void answered(redisAsyncContext *ac, void *reply, void *ctx);
 
+/* Else hiredis refuses a command for want of memory alone. */
+static int is_closing(const redisAsyncContext *ac)
+{
+	return ac->err || (ac->c.flags & (REDIS_DISCONNECTING | REDIS_FREEING));
+}
+
 static const char *post(async *a, pmz_lock_order *order)
 {
 	redisAsyncContext *ac = a->contexts[order->node];
@@ -119,7 +125,7 @@ static const char *post(async *a, pmz_lock_order *order)
 	if (redisAsyncCommandArgv(ac, answered, s, (int)order->argc,
 	                          order->argv, order->len) != REDIS_OK) {
 		pmz__free(s);
-		return words_of(ac);
+		return is_closing(ac) ? words_of(ac) : "out of memory";
 	}
 	s->next = a->slips;
 	a->slips = s;
