@@ -1,8 +1,110 @@
 /*
  * claims.c - what is known to go wrong elsewhere, and does not here.
  *
- * One test for each defect that was seen in a peer of this library. The comment
- * above a test is the defect; its name is the claim.
+ * One entry for each defect that was found in a peer of this library: what goes
+ * wrong, where that can be read, and the test that shows it does not happen
+ * here. A number is an issue or pull request of the project on GitHub; what
+ * follows an @ is the commit that was read. tests/abi/claims.sh looks that each
+ * test is there.
+ *
+ * breaker stuck half-open, because a probe never reported
+ *   resilience4j #544 #935, opossum #59
+ *   -> unit/claims.c a_probe_that_never_reports_does_not_hold_the_breaker
+ * stale success closes a half-open breaker
+ *   resilience4j@af9e7c9
+ *   -> unit/claims.c a_stale_success_does_not_close_a_half_open_breaker
+ *   -> unit/breaker.c a_late_result_does_not_close_the_breaker
+ * stale release inflates the probe limit
+ *   resilience4j@af9e7c9
+ *   -> unit/claims.c a_stale_release_does_not_widen_the_probe_limit
+ *   -> race/breaker.c who_comes_late_frees_no_place_of_another
+ * threads that end the rest together are one probe too many
+ *   resilience4j #1432
+ *   -> race/breaker.c as_many_as_there_are_places_end_a_rest
+ * wall-clock step disables a time window for ever
+ *   resilience4j@af9e7c9
+ *   -> unit/claims.c a_clock_that_steps_back_does_not_blind_the_window
+ *   -> prop/breaker.c a_wild_clock_neither_blinds_nor_blocks
+ * a slow call is never counted, because its interval ended
+ *   gobreaker@fed8e9e
+ *   -> unit/claims.c a_call_that_outlasts_the_window_is_counted_as_slow
+ * callback under the lock deadlocks
+ *   gobreaker #39 #119
+ *   -> unit/claims.c who_interrupts_a_guard_may_enter_it
+ * jitter before the cap, so the whole fleet retries at the same instant
+ *   ferd/backoff #8, avast/retry-go@026d943
+ *   -> unit/claims.c at_the_cap_a_fleet_does_not_retry_in_step
+ *   -> prop/backoff.c a_decorrelated_fleet_does_not_meet_at_the_cap
+ * jitter after the cap exceeds the promised maximum
+ *   cenkalti/backoff #117 #139
+ *   -> unit/claims.c no_jitter_passes_the_cap
+ * retry budget checked after the sleep
+ *   failsafe-go@5759a5e
+ *   -> unit/claims.c a_retry_is_paid_for_before_it_waits
+ * retry budget checked, then added to
+ *   failsafe-go@5759a5e
+ *   -> unit/claims.c threads_do_not_overdraw_the_budget
+ *   -> race/between.c the_last_retry_is_withdrawn_once
+ * backoff dropped near the deadline, so retries hit harder
+ *   brpc@004cfa9, failsafe-go@5759a5e
+ *   -> unit/claims.c a_wait_is_never_cut_to_fit_the_deadline
+ *   -> prop/backoff.c no_try_ends_after_the_deadline
+ * late stamps mint tokens
+ *   golang/go #56287
+ *   -> unit/claims.c late_stamps_mint_no_tokens
+ * a timed-out waiter destroys a permit
+ *   failsafe #393 #400
+ *   -> unit/claims.c a_waiter_that_times_out_loses_no_slot
+ *   -> unit/claims.c a_waiter_that_is_cancelled_loses_no_slot
+ * over-release raises a bulkhead's limit
+ *   resilience4j #1569 #1571
+ *   -> unit/claims.c an_over_release_does_not_raise_the_limit
+ * keyed limiters that grow without bound
+ *   governor #171
+ *   -> unit/claims.c a_table_of_keys_never_grows
+ * extend resurrects an expired lock
+ *   redlock-rb #36
+ *   -> unit/lock_proto.c an_extension_never_resurrects
+ *   -> unit/memory.c a_lease_that_has_ended_is_not_brought_back
+ *   -> wire/faults.c a_lease_of_a_server_restarted_empty_is_lost
+ * extend lies about it
+ *   redis-plus-plus #24 #39
+ *   -> unit/lock_proto.c what_the_server_lost_is_not_extended
+ *   -> unit/lock_proto.c a_failed_extension_leaves_the_lease_as_it_was
+ * a timed-out SET lands after the release and orphans the lock
+ *   redlock-rb #76, redsync@5560bd2: mutex.go, lockContext() releases when its
+ *   SETs have timed out, and nothing tells a SET that comes later
+ *   -> unit/lock_proto.c an_acquire_that_lands_after_all_grants_nothing
+ *   -> wire/faults.c what_lands_after_it_was_given_up_grants_nothing
+ *   -> wire/faults.c a_first_try_that_lands_after_the_release_is_gone
+ * the fence restarts at 1
+ *   redisson #6510: the script counts with INCR in a key of its own, which may
+ *   be evicted; an INCR of what is gone is 1
+ *   -> unit/lock_proto.c a_fence_grows_after_a_servers_memory_was_lost
+ *   -> wire/faults.c the_fence_grows_after_all_memory_is_lost
+ *   -> wire/quorum.c fences_grow_when_nodes_lose_their_memory_in_turn
+ * a dead node fails the whole quorum
+ *   redlock-rb #60 #129
+ *   -> unit/lock_proto.c every_mask_of_five_nodes_is_judged_by_count
+ *   -> wire/quorum.c two_of_five_dead_or_hung_neither_fail_nor_slow_it
+ * no wait after an error: all ask in a hot loop while Redis is down
+ *   the client that these locks take the place of
+ *   -> unit/claims_locks.c a_server_that_is_down_is_not_asked_in_a_hot_loop
+ * connections are inherited by a program that is begun
+ *   hiredis@29ea279
+ *   -> wire/claims.c no_descriptor_outlives_an_exec
+ * SIGPIPE kills the process
+ *   hiredis #840 #1229
+ *   -> wire/claims.c a_write_to_a_closed_connection_raises_no_signal
+ *   -> wire/hiredis.c a_closed_connection_does_not_kill_by_sigpipe
+ * a 100 ms timeout lasts 1.2 s against a trickling server
+ *   hiredis@29ea279
+ *   -> wire/claims.c a_trickling_server_is_left_in_time
+ *   -> wire/claims.c a_users_connection_leaves_a_trickling_server_in_time
+ * a weight change of one node moves keys between others
+ *   RJ/ketama #13: ketama.c gives each server its part of the sum of weights
+ *   -> prop/ring.c a_change_of_one_node_moves_its_keys_only
+ *   -> prop/ring.c moved_over_ideal_is_one
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -95,7 +197,9 @@ static pmz_breaker_stats stats(pmz_ns now)
 
 /* The breaker. */
 
-/* A probe whose caller never reports keeps the breaker half open for ever. */
+/* A probe whose caller never reports keeps the breaker half open for ever.
+ * resilience4j #544 (its result is ignored) and #935 (its call hangs); opossum
+ * #59, a pull request. */
 static void a_probe_that_never_reports_does_not_hold_the_breaker(void **state)
 {
 	pmz_permit lost;
@@ -113,7 +217,9 @@ static void a_probe_that_never_reports_does_not_hold_the_breaker(void **state)
 	expect_state(stats(now).state, PMZ_CLOSED);
 }
 
-/* A success from before the trip counts as a probe and closes the breaker. */
+/* A success from before the trip counts as a probe and closes the breaker.
+ * resilience4j@af9e7c9: CircuitBreakerStateMachine.onSuccess() tells the state
+ * of now, whatever it was when the call began. */
 static void a_stale_success_does_not_close_a_half_open_breaker(void **state)
 {
 	const pmz_ns now = BOOT + PMZ_S(5);
@@ -128,7 +234,9 @@ static void a_stale_success_does_not_close_a_half_open_breaker(void **state)
 	expect_state(stats(now).state, PMZ_HALF_OPEN);
 }
 
-/* A call from before the trip frees a probe's place, so more go out. */
+/* A call from before the trip frees a probe's place, so more go out.
+ * resilience4j@af9e7c9: HalfOpenState.releasePermission() adds one and has no
+ * upper bound. */
 static void a_stale_release_does_not_widen_the_probe_limit(void **state)
 {
 	static const pmz_outcome hows[] = { PMZ_SUCCESS, PMZ_FAILURE,
@@ -150,7 +258,9 @@ static void a_stale_release_does_not_widen_the_probe_limit(void **state)
 	}
 }
 
-/* After the wall clock was set back by 2 s, all of 60 000 failures pass. */
+/* After the wall clock was set back by 2 s, all of 60 000 failures pass.
+ * resilience4j@af9e7c9: SlidingTimeWindowMetrics moves its window by one for
+ * each call while the difference of its clocks is negative. */
 static void a_clock_that_steps_back_does_not_blind_the_window(void **state)
 {
 	pmz_ns now = BOOT;
@@ -172,7 +282,9 @@ static void a_clock_that_steps_back_does_not_blind_the_window(void **state)
 	assert_int_equal(passed, 10);
 }
 
-/* A call longer than its interval is never counted: that interval is gone. */
+/* A call longer than its interval is never counted: that interval is gone.
+ * gobreaker@fed8e9e: afterRequest() in v2/gobreaker.go returns when the
+ * generation has changed, and each interval is one. */
 static void a_call_that_outlasts_the_window_is_counted_as_slow(void **state)
 {
 	const pmz_breaker_config config = {
@@ -195,7 +307,8 @@ static void a_call_that_outlasts_the_window_is_counted_as_slow(void **state)
 	expect_state(stats(now).state, PMZ_OPEN);
 }
 
-/* A listener, called under the lock, calls the breaker: a deadlock. */
+/* A listener, called under the lock, calls the breaker: a deadlock.
+ * gobreaker #39 and #119, pull requests. */
 
 static pmz__a64 handled;
 
@@ -292,7 +405,8 @@ static void late_waits(uint32_t jitter, pmz_ns waits[FLEET])
 	qsort(waits, FLEET, sizeof(*waits), compare);
 }
 
-/* Jitter before the cap: past it, the whole fleet waits exactly the cap. */
+/* Jitter before the cap: past it, the whole fleet waits exactly the cap.
+ * ferd/backoff #8; avast/retry-go@026d943: delay() in retry.go. */
 static void at_the_cap_a_fleet_does_not_retry_in_step(void **state)
 {
 	pmz_ns waits[FLEET];
@@ -309,7 +423,8 @@ static void at_the_cap_a_fleet_does_not_retry_in_step(void **state)
 	}
 }
 
-/* Jitter after the cap: waits are longer than the longest that was promised. */
+/* Jitter after the cap: waits are longer than the longest that was promised.
+ * cenkalti/backoff #117 and #139. */
 static void no_jitter_passes_the_cap(void **state)
 {
 	pmz_ns waits[FLEET];
@@ -322,7 +437,10 @@ static void no_jitter_passes_the_cap(void **state)
 	}
 }
 
-/* Near the deadline the wait is cut short, so retries come faster then. */
+/* Near the deadline the wait is cut short, so retries come faster then.
+ * brpc@004cfa9: src/brpc/controller.cpp does not wait at all where the backoff
+ * is longer than what is left; failsafe-go@5759a5e: adjustForMaxDuration() in
+ * retrypolicy/retryexecutor.go cuts it. */
 static void a_wait_is_never_cut_to_fit_the_deadline(void **state)
 {
 	const pmz_backoff_rule rule = { .size = sizeof(rule),
@@ -357,7 +475,8 @@ static const pmz_budget_config small_budget = {
 	.per_second_min = 1,
 };
 
-/* The budget is asked after the sleep: a hundred sleepers share one retry. */
+/* The budget is asked after the sleep: a hundred sleepers share one retry.
+ * failsafe-go@5759a5e: Apply() in retrypolicy/retryexecutor.go. */
 static void a_retry_is_paid_for_before_it_waits(void **state)
 {
 	const pmz_backoff_rule twice = { .size = sizeof(twice),
@@ -395,7 +514,8 @@ static void withdraw_all(unsigned who, void *ctx)
 		pmz__add(&granted, 1, PMZ__RELAXED);
 }
 
-/* Check, then add: two threads that both saw the last retry both take it. */
+/* Check, then add: two threads that both saw the last retry both take it.
+ * failsafe-go@5759a5e: TryAcquirePermit() in budget/budget.go. */
 static void threads_do_not_overdraw_the_budget(void **state)
 {
 	int round, i;
@@ -415,7 +535,8 @@ static void threads_do_not_overdraw_the_budget(void **state)
 
 /* Buckets. */
 
-/* A late stamp sets the bucket's time back, and the next one refills it. */
+/* A late stamp sets the bucket's time back, and the next one refills it.
+ * golang/go #56287, of x/time/rate. */
 static void late_stamps_mint_no_tokens(void **state)
 {
 	pmz_bucket bucket = PMZ_BUCKET_INIT;
@@ -440,7 +561,8 @@ static size_t heap_in_use(void)
 	return info.uordblks + info.hblkhd;
 }
 
-/* A limiter for each key, kept for ever: whoever makes keys up fills memory. */
+/* A limiter for each key, kept for ever: whoever makes keys up fills memory.
+ * governor #171. */
 static void a_table_of_keys_never_grows(void **state)
 {
 	const pmz_keyed_config config = { .size = sizeof(config),
@@ -481,7 +603,8 @@ static int fits_in(uint32_t most)
 	return n == most;
 }
 
-/* A release too many raises the limit, for ever. */
+/* A release too many raises the limit, for ever.
+ * resilience4j #1569, and #1571, a pull request. */
 static void an_over_release_does_not_raise_the_limit(void **state)
 {
 	pmz_bulkhead_stats got = { .size = sizeof(got) };
@@ -509,7 +632,8 @@ static void an_over_release_does_not_raise_the_limit(void **state)
 	assert_int_equal(got.over_releases, 20);
 }
 
-/* A waiter that times out as it is granted loses the permit for everyone. */
+/* A waiter that times out as it is granted loses the permit for everyone.
+ * failsafe #393, and #400, a pull request. */
 static void a_waiter_that_times_out_loses_no_slot(void **state)
 {
 	pmz_pipe_config config = { .size = sizeof(config),
