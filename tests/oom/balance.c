@@ -4,38 +4,9 @@
  */
 #include "expect.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include <pipemaze/balance.h>
 
-#include "base/alloc.h"
-
-/* In the place of lib/base/alloc.c. */
-static unsigned until_failure; /* 0: none fails */
-static unsigned allocations;
-static int live;
-
-void *pmz__alloc(size_t size)
-{
-	size_t whole = (size + 63) / 64 * 64;
-	void *memory;
-
-	allocations++;
-	if (until_failure && !--until_failure)
-		return NULL;
-	memory = aligned_alloc(64, whole);
-	assert_non_null(memory);
-	memset(memory, 0, whole);
-	live++;
-	return memory;
-}
-
-void pmz__free(void *memory)
-{
-	live -= memory != NULL;
-	free(memory);
-}
+#include "scarce.h"
 
 #define KEYS 64
 #define NODES 3
@@ -117,11 +88,9 @@ static void fail_each(pmz_strategy strategy, changer change)
 	made(strategy);
 	for (nth = 1;; nth++) {
 		before = look();
-		allocations = 0;
-		until_failure = nth;
+		scarce_fail(nth);
 		status = change();
-		until_failure = 0;
-		if (allocations < nth)
+		if (!scarce_end())
 			break;
 		expect_status(status, PMZ_E_NOMEM);
 		after = look();
@@ -135,7 +104,7 @@ static void fail_each(pmz_strategy strategy, changer change)
 	if (has_homes(strategy))
 		assert_true(nth > 3);
 	pmz_balance_free(b);
-	assert_int_equal(live, 0);
+	assert_int_equal(scarce_live(), 0);
 }
 
 static void a_change_without_memory_changes_nothing(void **state)
@@ -160,11 +129,12 @@ static void no_memory_for_a_balancer_is_said(void **state)
 		pmz_why why = { .text = "" };
 
 		c.strategy = s;
-		until_failure = 1;
+		scarce_fail(1);
 		expect_status(pmz_balance_new(&b, &c, &why), PMZ_E_NOMEM);
+		scarce_end();
 		assert_null(b);
 		assert_string_equal(why.text, pmz_status_text(PMZ_E_NOMEM));
-		assert_int_equal(live, 0);
+		assert_int_equal(scarce_live(), 0);
 	}
 }
 
@@ -179,11 +149,11 @@ static void a_thousand_changes_take_no_more_memory_than_ten(void **state)
 		expect_status(pmz_balance_weight(b, 1, 1 + (uint32_t)i % 2, 0),
 		              PMZ_OK);
 		if (i == 9)
-			after_ten = live;
+			after_ten = scarce_live();
 	}
-	assert_int_equal(live, after_ten);
+	assert_int_equal(scarce_live(), after_ten);
 	pmz_balance_free(b);
-	assert_int_equal(live, 0);
+	assert_int_equal(scarce_live(), 0);
 }
 
 int main(void)

@@ -4,37 +4,10 @@
  */
 #include "expect.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include <pipemaze/edge.h>
 
-#include "base/alloc.h"
 #include "lock/keeper.h"
-
-/* In the place of lib/base/alloc.c. */
-static unsigned until_failure; /* 0: none fails */
-static int live;
-
-void *pmz__alloc(size_t size)
-{
-	size_t whole = (size + 63) / 64 * 64;
-	void *memory;
-
-	if (until_failure && !--until_failure)
-		return NULL;
-	memory = aligned_alloc(64, whole);
-	assert_non_null(memory);
-	memset(memory, 0, whole);
-	live++;
-	return memory;
-}
-
-void pmz__free(void *memory)
-{
-	live -= memory != NULL;
-	free(memory);
-}
+#include "scarce.h"
 
 /* Long, so that the keeper's thread sends nothing meanwhile. */
 static pmz_lease hour(void)
@@ -55,14 +28,15 @@ static pmz__keeper *keeper_over(pmz__node *node)
 static void a_keeper_without_memory_is_none(void **state)
 {
 	pmz__node *node = pmz__memory_new();
-	int before = live;
+	int before = scarce_live();
 
 	(void)state;
-	until_failure = 1;
+	scarce_fail(1);
 	assert_null(keeper_over(node));
-	assert_int_equal(live, before);
+	assert_int_equal(scarce_end(), 1);
+	assert_int_equal(scarce_live(), before);
 	node->type->free(node);
-	assert_int_equal(live, 0);
+	assert_int_equal(scarce_live(), 0);
 }
 
 static void a_keep_without_memory_is_said_and_can_be_tried_again(void **state)
@@ -75,16 +49,16 @@ static void a_keep_without_memory_is_said_and_can_be_tried_again(void **state)
 		pmz__keeper *k = keeper_over(node);
 		pmz_lease lease = hour();
 
-		until_failure = nth;
+		scarce_fail(nth);
 		expect_status(pmz__keeper_keep(k, &lease, PMZ_NEVER),
 		              PMZ_E_NOMEM);
-		assert_int_equal(until_failure, 0);
+		assert_int_equal(scarce_end(), 1);
 		expect_status(pmz__keeper_refresh(k, &lease), PMZ_E_STATE);
 		expect_status(pmz__keeper_keep(k, &lease, PMZ_NEVER), PMZ_OK);
 		expect_status(pmz__keeper_refresh(k, &lease), PMZ_OK);
 		pmz__keeper_free(k);
 		node->type->free(node);
-		assert_int_equal(live, 0);
+		assert_int_equal(scarce_live(), 0);
 	}
 }
 

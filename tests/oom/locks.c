@@ -3,46 +3,14 @@
  */
 #include "expect.h"
 
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <pipemaze.h>
 
-#include "base/alloc.h"
+#include "scarce.h"
 
 #define NODES 3
 #define TTL PMZ_S(30)
-
-/* In the place of lib/base/alloc.c; the keeper's thread allocates too. */
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static unsigned until_failure; /* 0: none fails */
-static int live;
-
-void *pmz__alloc(size_t size)
-{
-	size_t whole = (size + 63) / 64 * 64;
-	void *memory = NULL;
-	int fails;
-
-	pthread_mutex_lock(&mutex);
-	fails = until_failure && !--until_failure;
-	live += !fails;
-	pthread_mutex_unlock(&mutex);
-	if (fails)
-		return NULL;
-	memory = aligned_alloc(64, whole);
-	assert_non_null(memory);
-	return memset(memory, 0, whole);
-}
-
-void pmz__free(void *memory)
-{
-	pthread_mutex_lock(&mutex);
-	live -= memory != NULL;
-	pthread_mutex_unlock(&mutex);
-	free(memory);
-}
 
 /* What a step may say when memory is short: of the library, of a store that is
  * full, and of a quorum of such. */
@@ -84,7 +52,7 @@ static int run_without(unsigned nth, size_t nodes)
 	pmz_locks *locks;
 	int status;
 
-	until_failure = nth;
+	scarce_fail(nth);
 	status = pmz_locks_open(&locks, where, nodes, NULL, NULL);
 	if (status) {
 		expect_status(status, PMZ_E_NOMEM);
@@ -93,8 +61,8 @@ static int run_without(unsigned nth, size_t nodes)
 		use(locks);
 		pmz_locks_close(locks);
 	}
-	assert_int_equal(live, 0);
-	return until_failure == 0;
+	assert_int_equal(scarce_live(), 0);
+	return scarce_end() > 0;
 }
 
 static void no_allocation_that_fails_is_a_leak_or_a_crash(void **state)
@@ -106,7 +74,6 @@ static void no_allocation_that_fails_is_a_leak_or_a_crash(void **state)
 	for (nodes = 1; nodes <= NODES; nodes += NODES - 1)
 		for (nth = 1; run_without(nth, nodes); nth++)
 			continue;
-	until_failure = 0;
 }
 
 static void a_lock_works_again_once_there_is_memory(void **state)
@@ -120,15 +87,15 @@ static void a_lock_works_again_once_there_is_memory(void **state)
 	for (nth = 1; nth < 8; nth++) {
 		expect_status(pmz_locks_open(&locks, &where, 1, NULL, NULL),
 		              PMZ_OK);
-		until_failure = nth;
+		scarce_fail(nth);
 		use(locks);
-		until_failure = 0;
+		scarce_end();
 		expect_status(pmz_lock_acquire(locks, "y", TTL, 0, &lease,
 		                               NULL),
 		              PMZ_OK);
 		expect_status(pmz_lock_release(locks, &lease), PMZ_OK);
 		pmz_locks_close(locks);
-		assert_int_equal(live, 0);
+		assert_int_equal(scarce_live(), 0);
 	}
 }
 

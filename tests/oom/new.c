@@ -3,39 +3,11 @@
  */
 #include "expect.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <pipemaze.h>
 
-#include "base/alloc.h"
-
-/* In the place of lib/base/alloc.c: all that the core allocates comes by here,
- * which tests/abi/ checks. */
-static unsigned until_failure; /* 0: none fails */
-static unsigned allocations;
-static int live;
-
-void *pmz__alloc(size_t size)
-{
-	size_t whole = (size + 63) / 64 * 64;
-	void *memory;
-
-	allocations++;
-	if (until_failure && !--until_failure)
-		return NULL;
-	memory = aligned_alloc(64, whole);
-	assert_non_null(memory);
-	memset(memory, 0, whole);
-	live++;
-	return memory;
-}
-
-void pmz__free(void *memory)
-{
-	live -= memory != NULL;
-	free(memory);
-}
+#include "scarce.h"
 
 typedef int (*maker)(void **out, pmz_why *why);
 typedef void (*unmaker)(void *made);
@@ -45,7 +17,7 @@ static void check_failure(int status, const void *made, const void *before,
 {
 	expect_status(status, PMZ_E_NOMEM);
 	assert_true(made == NULL || made == before);
-	assert_int_equal(live, 0);
+	assert_int_equal(scarce_live(), 0);
 	assert_true(strlen(why->text) > 0);
 }
 
@@ -61,11 +33,9 @@ static void fail_each(maker make, unmaker unmake)
 		pmz_why why;
 
 		memset(&why, 0, sizeof(why));
-		allocations = 0;
-		until_failure = nth;
+		scarce_fail(nth);
 		status = make(&made, &why);
-		until_failure = 0;
-		if (allocations < nth) {
+		if (!scarce_end()) {
 			expect_status(status, PMZ_OK);
 			unmake(made);
 			break;
@@ -73,10 +43,10 @@ static void fail_each(maker make, unmaker unmake)
 		check_failure(status, made, &other, &why);
 		expect_status(make(&made, NULL), PMZ_OK);
 		unmake(made);
-		assert_int_equal(live, 0);
+		assert_int_equal(scarce_live(), 0);
 	}
 	assert_true(nth > 1);
-	assert_int_equal(live, 0);
+	assert_int_equal(scarce_live(), 0);
 }
 
 /* The constructors differ in the type of what they make. */
@@ -139,12 +109,10 @@ static void a_reload_without_memory_changes_nothing(void **state)
 		int status, before;
 
 		expect_status(pmz_pipe_from(&p, "tries 2", NULL, NULL), PMZ_OK);
-		before = live;
-		allocations = 0;
-		until_failure = nth;
+		before = scarce_live();
+		scarce_fail(nth);
 		status = pmz_pipe_reload(p, ALL_STAGES, 0, NULL);
-		until_failure = 0;
-		if (allocations < nth)
+		if (!scarce_end())
 			break;
 		expect_status(status, PMZ_E_NOMEM);
 		memset(&rules, 0, sizeof(rules));
@@ -154,13 +122,13 @@ static void a_reload_without_memory_changes_nothing(void **state)
 		assert_null(rules.breaker);
 		assert_int_equal(rules.total_ns, 0);
 		expect_status(pmz_pipe_reload(p, ALL_STAGES, 0, NULL), PMZ_OK);
-		assert_true(live > before);
+		assert_true(scarce_live() > before);
 		pmz_pipe_free(p);
-		assert_int_equal(live, 0);
+		assert_int_equal(scarce_live(), 0);
 	}
 	assert_true(nth > 1);
 	pmz_pipe_free(p);
-	assert_int_equal(live, 0);
+	assert_int_equal(scarce_live(), 0);
 }
 
 int main(void)

@@ -6,12 +6,11 @@
 
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "lock/link.h"
 #include "lock/memory_table.h"
+#include "scarce.h"
 
 #define START (PMZ_S(1000) + 7)
 #define TTL PMZ_S(30)
@@ -21,32 +20,6 @@
 #define TOMB_MS "60000"
 #define US PMZ_US(1)
 #define NAMES 1000
-
-/* In the place of lib/base/alloc.c. */
-static int until_failure; /* 0: none fails */
-static size_t size_max;   /* 0: any size is there */
-static int live;
-
-void *pmz__alloc(size_t size)
-{
-	size_t whole = (size + 63) / 64 * 64;
-	void *memory;
-
-	if ((until_failure && !--until_failure) ||
-	    (size_max && size > size_max))
-		return NULL;
-	memory = aligned_alloc(64, whole);
-	assert_non_null(memory);
-	memset(memory, 0, whole);
-	live++;
-	return memory;
-}
-
-void pmz__free(void *memory)
-{
-	live -= memory != NULL;
-	free(memory);
-}
 
 /* In the place of the protocol: what an op was told last. */
 static struct {
@@ -112,7 +85,7 @@ static int tear_down(void **state)
 	here->type->free(here);
 	there->type->free(there);
 	node->type->free(node);
-	return live;
+	return scarce_live();
 }
 
 static void add(pmz_lock_order *order, const char *arg)
@@ -668,16 +641,16 @@ static void acquire_numbered(int i)
 
 static void a_thousand_names_that_have_ended_are_swept_away(void **state)
 {
-	int before = live, i;
+	int before = scarce_live(), i;
 
 	(void)state;
 	for (i = 0; i < NAMES; i++)
 		acquire_numbered(i);
-	assert_true(live >= before + 2 * NAMES);
+	assert_true(scarce_live() >= before + 2 * NAMES);
 	now += PMZ_MS(200);
 	for (i = 0; i < NAMES; i++)
 		release("none");
-	assert_int_equal(live, before);
+	assert_int_equal(scarce_live(), before);
 }
 
 static void a_stream_of_names_takes_no_more_than_what_lives(void **state)
@@ -689,7 +662,7 @@ static void a_stream_of_names_takes_no_more_than_what_lives(void **state)
 	for (i = 0; i < 20 * NAMES; i++) {
 		acquire_numbered(i);
 		now += PMZ_MS(1);
-		most = live > most ? live : most;
+		most = scarce_live() > most ? scarce_live() : most;
 	}
 	assert_in_range(most, 300, 1200);
 }
@@ -730,20 +703,19 @@ static void a_chain_stays_as_short_as_it_began(void **state)
 
 static void a_store_without_memory_says_so_and_grants_nothing(void **state)
 {
-	int nth;
+	unsigned nth;
 
 	(void)state;
 	for (nth = 1;; nth++) {
-		until_failure = nth;
+		scarce_fail(nth);
 		acquire("a");
-		if (until_failure)
+		if (!scarce_end())
 			break;
 		assert_int_equal(told.is_error, 1);
 		assert_memory_equal(told.text, "OOM ", 4);
 		peek();
 		expect_told("0 0 0 ");
 	}
-	until_failure = 0;
 	assert_int_equal(nth, 4);
 	/* Fences that nobody got are passed over. */
 	expect_between(granted(), START / US, START / US + 3);
@@ -753,10 +725,10 @@ static void an_abandon_without_memory_lets_go_all_the_same(void **state)
 {
 	(void)state;
 	acquire("a");
-	until_failure = 2;
+	scarce_fail(2);
 	abandon("a");
 	expect_told("1");
-	assert_int_equal(until_failure, 0);
+	assert_int_equal(scarce_end(), 1);
 }
 
 static void a_table_that_cannot_grow_goes_on(void **state)
@@ -764,26 +736,28 @@ static void a_table_that_cannot_grow_goes_on(void **state)
 	int i;
 
 	(void)state;
-	size_max = 512;
+	scarce_limit(512);
 	for (i = 0; i < NAMES; i++)
 		acquire_numbered(i);
-	size_max = 0;
+	scarce_limit(0);
 	run(PMZ_LOCK_RELEASE, "EVALSHA sha 1 lock:0 t");
 	expect_told("1");
 }
 
 static void a_store_needs_memory_to_begin_with(void **state)
 {
-	int before = live, nth;
+	int before = scarce_live();
+	unsigned nth;
 
 	(void)state;
 	for (nth = 1; nth <= 2; nth++) {
-		until_failure = nth;
+		scarce_fail(nth);
 		assert_null(pmz__memory_new());
-		assert_int_equal(live, before);
+		assert_int_equal(scarce_live(), before);
 	}
-	until_failure = 1;
+	scarce_fail(1);
 	assert_null(node->type->connect(node));
+	scarce_end();
 }
 
 static void two_stores_know_nothing_of_each_other(void **state)
@@ -802,14 +776,14 @@ static void two_stores_know_nothing_of_each_other(void **state)
 
 static void answers_that_nobody_fetched_go_with_their_link(void **state)
 {
-	int before = live;
+	int before = scarce_live();
 	pmz__link *link = node->type->connect(node);
 
 	(void)state;
 	send_by(link, &op, PMZ_LOCK_REPLICATE, "WAIT 1 1");
 	send_by(link, &op, PMZ_LOCK_REPLICATE, "WAIT 1 1");
 	link->type->free(link);
-	assert_int_equal(live, before);
+	assert_int_equal(scarce_live(), before);
 	assert_int_equal(told.replies, 0);
 }
 

@@ -1,0 +1,22 @@
+/*
+ * sanitizer.h - what a test cannot do under a sanitizer.
+ *
+ * A thread sanitizer takes no fork of a process with threads, and hands on a
+ * signal no sooner than a call of the C library is made.
+ */
+#ifndef KIT_SANITIZER_H
+#define KIT_SANITIZER_H
+
+#if defined(__SANITIZE_THREAD__)
+#define KIT_HAS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define KIT_HAS_TSAN 1
+#endif
+#endif
+
+#ifndef KIT_HAS_TSAN
+#define KIT_HAS_TSAN 0
+#endif
+
+#endif
