@@ -1,10 +1,11 @@
 /*
  * breaker.c - the circuit breaker beside a slow model of it, on random
- * histories.
+ * histories, a million steps of them with clocks that no caller should have.
  *
- * The model keeps every result of a closed spell in a list and counts the list
- * anew for each decision. It has no epochs inside words, no ring and no
- * buckets, so what the two have in common is the specification.
+ * The model keeps every result of a closed spell in a list, with the number of
+ * the bucket of time that it fell into, and counts the list anew for each
+ * decision. It has no epochs inside words and no ring, so what the two have in
+ * common is the specification.
  */
 #include <check.h>
 #include <stdio.h>
@@ -14,17 +15,33 @@
 #include <pipemaze/breaker.h>
 
 #include "dice.h"
+#include "hostile.h"
 #include "must.h"
 #include "words.h"
 
+__extension__ typedef unsigned __int128 wide;
+
 #define SEEDS 150
+#define TURNS 100
 #define STEPS 1500
 #define HELD_MAX 40
 #define PLACES 16
 
+#define BUCKETS 10
+#define LEVEL_MAX 63
+
 struct result {
-	pmz_ns at;
+	uint64_t bucket;
 	int failed, slow;
+};
+
+/* Results, oldest first. A bucket of time begins when a result comes that is
+ * later than the end of the newest; time that goes back falls into that one. */
+struct window {
+	struct result results[STEPS];
+	size_t count;
+	uint64_t bucket; /* the newest */
+	pmz_ns start;    /* its */
 };
 
 struct place {
@@ -46,8 +63,8 @@ struct ticket {
 struct model {
 	pmz_breaker_config rule; /* no field left 0 */
 	uint32_t state, mode, epoch;
-	struct result results[STEPS];
-	size_t count;
+	struct window all;
+	struct window slow; /* of a time window: while slow_pct is on */
 	uint32_t streak, wins;
 	uint64_t level;
 	pmz_ns until, closed_at, changed_at;
@@ -63,13 +80,18 @@ static int mode_is(const struct model *m, uint32_t mode)
 
 static void change(struct model *m, uint32_t state, pmz_ns now)
 {
+	int i;
+
 	m->state = state;
 	m->epoch++;
 	m->changed_at = now;
-	m->count = 0;
+	m->all.count = 0;
+	m->slow.count = 0;
 	m->streak = 0;
 	m->wins = 0;
-	memset(m->places, 0, sizeof(m->places));
+	/* A lease that is over stays over: an instant there is never undone. */
+	for (i = 0; i < PLACES; i++)
+		m->places[i].holder = 0;
 	if (state == PMZ_CLOSED)
 		m->closed_at = now;
 }
@@ -79,30 +101,80 @@ static pmz_ns bucket_of(const struct model *m)
 	return m->rule.window_ns / 10 / 16 * 16;
 }
 
-/* Whether result i is in the window that ends now. */
-static int in_window(const struct model *m, size_t i, pmz_ns now)
+static uint64_t begun_since(const struct model *m, const struct window *w,
+                            pmz_ns now)
 {
-	pmz_ns bucket;
+	return now > w->start ? (now - w->start) / bucket_of(m) : 0;
+}
 
-	if (m->rule.calls_window)
-		return m->count - i <= m->rule.calls_window;
-	bucket = bucket_of(m);
-	return now / bucket - m->results[i].at / bucket < 10;
+static void reach(const struct model *m, struct window *w, pmz_ns now)
+{
+	uint64_t begun = begun_since(m, w, now);
+
+	w->bucket += begun;
+	w->start += begun * bucket_of(m);
+}
+
+static void add_result(const struct model *m, struct window *w, pmz_ns now,
+                       int failed, int slow)
+{
+	if (!m->rule.calls_window)
+		reach(m, w, now);
+	w->results[w->count++] = (struct result){ w->bucket, failed, slow };
+}
+
+struct tally {
+	uint32_t calls, failed, slow;
+};
+
+/* The newest results that are in the window that ends now. */
+static struct tally tally_of(const struct model *m, const struct window *w,
+                             pmz_ns now)
+{
+	struct tally t = { 0, 0, 0 };
+	size_t i = w->count;
+	uint64_t bucket = 0;
+
+	if (!m->rule.calls_window)
+		bucket = w->bucket + begun_since(m, w, now);
+	while (i-- > 0) {
+		const struct result *r = &w->results[i];
+
+		if (m->rule.calls_window ? t.calls == m->rule.calls_window
+		                         : bucket - r->bucket >= BUCKETS)
+			break;
+		t.calls++;
+		t.failed += (uint32_t)r->failed;
+		t.slow += (uint32_t)r->slow;
+	}
+	return t;
 }
 
 static void count_window(const struct model *m, pmz_ns now,
                          pmz_breaker_stats *s)
 {
+	struct tally t = tally_of(m, &m->all, now);
+
+	s->window_calls = t.calls;
+	s->window_failures = t.failed;
+	if (!m->rule.calls_window)
+		t = tally_of(m, &m->slow, now);
+	s->window_slow = t.slow;
+}
+
+/* What the window holds is as if seen now, in buckets of another length. */
+static void restart(const struct model *old, struct window *w, pmz_ns now)
+{
 	size_t i;
 
-	s->window_calls = s->window_failures = s->window_slow = 0;
-	for (i = 0; i < m->count; i++) {
-		if (!in_window(m, i, now))
-			continue;
-		s->window_calls++;
-		s->window_failures += (uint32_t)m->results[i].failed;
-		s->window_slow += (uint32_t)m->results[i].slow;
-	}
+	reach(old, w, now);
+	for (i = 0; i < w->count; i++)
+		if (w->bucket - w->results[i].bucket < BUCKETS)
+			w->results[i].bucket = w->bucket;
+		else
+			w->results[i].bucket = w->bucket - BUCKETS;
+	if (now / 16 * 16 > w->start)
+		w->start = now / 16 * 16;
 }
 
 static int share_trips(uint32_t part, uint32_t whole, uint32_t min,
@@ -115,43 +187,50 @@ static int share_trips(uint32_t part, uint32_t whole, uint32_t min,
 static int trips(const struct model *m, pmz_ns now)
 {
 	const pmz_breaker_config *r = &m->rule;
-	const struct result *last = &m->results[m->count - 1];
-	pmz_breaker_stats w;
+	const struct result *last = &m->all.results[m->all.count - 1];
+	struct tally all = tally_of(m, &m->all, now);
+	struct tally slow = r->calls_window ? all : tally_of(m, &m->slow, now);
+	size_t reached = r->calls_window ? m->all.count : all.calls;
 
-	count_window(m, now, &w);
-	if (!last->failed && !last->slow && w.window_calls != r->calls_min)
+	if (r->slow_pct == PMZ_OFF)
+		slow.calls = 0;
+	if (!last->failed && !last->slow && reached != r->calls_min &&
+	    (r->calls_window || slow.calls != r->calls_min))
 		return 0;
-	return share_trips(w.window_failures, w.window_calls, r->calls_min,
+	return share_trips(all.failed, all.calls, r->calls_min,
 	                   r->failure_pct) ||
-	       share_trips(w.window_slow, w.window_calls, r->calls_min,
-	                   r->slow_pct) ||
-	       w.window_failures >= r->failures_max ||
-	       m->streak >= r->consecutive_max;
+	       share_trips(slow.slow, slow.calls, r->calls_min, r->slow_pct) ||
+	       all.failed >= r->failures_max || m->streak >= r->consecutive_max;
 }
 
 static pmz_ns rest_of(const struct model *m, pmz_ns hint)
 {
-	pmz_ns rest = m->rule.open_ns, cap = m->rule.open_max_ns;
+	wide rest = m->rule.open_ns, cap = m->rule.open_max_ns;
 	uint64_t i;
 
 	for (i = 1; i < m->level && rest < cap; i++)
 		rest *= 2;
 	if (rest < hint)
 		rest = hint;
-	return rest < cap ? rest : cap;
+	return (pmz_ns)(rest < cap ? rest : cap);
 }
 
 static void open_up(struct model *m, pmz_ns now, pmz_ns hint)
 {
 	uint64_t healthy = 0;
 
-	if (m->state == PMZ_CLOSED)
-		healthy = m->rule.calls_window
-		                  ? m->count / m->rule.calls_window
-		                  : (now - m->closed_at) / m->rule.window_ns;
+	if (m->state == PMZ_CLOSED && m->rule.calls_window)
+		healthy = m->all.count / m->rule.calls_window;
+	else if (m->state == PMZ_CLOSED && now > m->closed_at)
+		healthy = (now - m->closed_at) / m->rule.window_ns;
 	m->level = m->level > healthy ? m->level - healthy + 1 : 1;
+	if (m->level > LEVEL_MAX)
+		m->level = LEVEL_MAX;
+	/* A clock that is behind does not make the rest shorter. */
+	if (now < m->all.start)
+		now = m->all.start;
 	change(m, PMZ_OPEN, now);
-	m->until = now + rest_of(m, hint);
+	m->until = hostile_on(now, rest_of(m, hint));
 	m->life.trips++;
 }
 
@@ -191,7 +270,9 @@ static int probe(struct model *m, struct ticket *t, pmz_ns now, pmz_ns *ready)
 		give(m, t, PROBE, now);
 		t->place = (int)i;
 		p->holder = t->number;
-		p->until = now + m->rule.probe_lease_ns;
+		/* Nor a lease. */
+		if (p->until < hostile_on(now, m->rule.probe_lease_ns))
+			p->until = hostile_on(now, m->rule.probe_lease_ns);
 		return PMZ_OK;
 	}
 	return refuse(m, t, now);
@@ -218,7 +299,7 @@ static int model_acquire(struct model *m, struct ticket *t, pmz_ns now,
 
 static int is_slow(const struct model *m, const struct ticket *t, pmz_ns now)
 {
-	return now - t->start > m->rule.slow_ns;
+	return now > t->start && now - t->start > m->rule.slow_ns;
 }
 
 static void count_life(struct model *m, int failed, int slow)
@@ -231,8 +312,12 @@ static void count_life(struct model *m, int failed, int slow)
 static void settle_closed(struct model *m, int failed, int slow, pmz_ns now,
                           pmz_ns hint)
 {
-	m->results[m->count++] = (struct result){ now, failed, slow };
-	m->streak = failed ? m->streak + 1 : 0;
+	add_result(m, &m->all, now, failed, slow);
+	if (m->rule.slow_pct != PMZ_OFF)
+		add_result(m, &m->slow, now, failed, slow);
+	/* Counted while a rule asks for it. */
+	if (m->rule.consecutive_max != PMZ_OFF)
+		m->streak = failed ? m->streak + 1 : 0;
 	if (trips(m, now))
 		open_up(m, now, hint);
 }
@@ -287,6 +372,22 @@ static void model_force(struct model *m, uint32_t mode, pmz_ns now)
 		return;
 	m->level = 0;
 	change(m, PMZ_CLOSED, now);
+}
+
+static void model_set(struct model *m, const pmz_breaker_config *c, pmz_ns now)
+{
+	struct model old = *m;
+
+	m->rule = *c;
+	/* What nobody counted meanwhile is not gone on from. */
+	if (old.rule.consecutive_max == PMZ_OFF)
+		m->streak = 0;
+	if (!c->calls_window && bucket_of(m) != bucket_of(&old)) {
+		restart(&old, &m->all, now);
+		restart(&old, &m->slow, now);
+	}
+	if (c->mode)
+		model_force(m, c->mode, now);
 }
 
 static void model_read(const struct model *m, pmz_ns now, pmz_breaker_stats *s)
@@ -357,6 +458,27 @@ static pmz_breaker_config choose_config(dice *d)
 	return c;
 }
 
+/* The same in the extreme. */
+static pmz_breaker_config choose_extreme(dice *d)
+{
+	pmz_breaker_config c = choose_config(d);
+
+	if (!c.calls_window && dice_once_in(d, 2))
+		c.window_ns = PMZ_MS(1) + dice_sized(d, 63);
+	if (dice_once_in(d, 4))
+		c.calls_min = c.calls_window ? c.calls_window : PMZ_OFF - 1;
+	if (c.slow_ns != PMZ_NEVER && dice_once_in(d, 2))
+		c.slow_ns = 1 + dice_sized(d, 63);
+	if (dice_once_in(d, 2))
+		c.open_ns = 1 + dice_sized(d, 63);
+	c.open_max_ns = hostile_on(c.open_ns, dice_sized(d, 64));
+	if (dice_once_in(d, 4))
+		c.probe_lease_ns = hostile_leap(d, PMZ_S(1)) | 1;
+	if (dice_once_in(d, 16))
+		c.probes_to_close = PMZ_OFF - 1;
+	return c;
+}
+
 struct history {
 	dice dice;
 	struct model model;
@@ -365,17 +487,19 @@ struct history {
 	unsigned out;
 	pmz_ns now, ready;
 	unsigned bad_pct; /* how often a call fails, for now */
-	int step;
+	int seed, step;
 };
 
-static void begin(struct history *h, int seed)
+static void begin_with(struct history *h, int seed,
+                       pmz_breaker_config (*choose)(dice *d))
 {
 	pmz_breaker_stats s = { .size = sizeof(s) };
 	pmz_why why;
 
 	memset(h, 0, sizeof(*h));
 	h->dice = dice_of(seed);
-	h->model.rule = choose_config(&h->dice);
+	h->model.rule = choose(&h->dice);
+	h->seed = seed;
 	h->model.mode = h->model.rule.mode;
 	h->model.state = PMZ_CLOSED;
 	h->now = dice_sized(&h->dice, 61);
@@ -386,6 +510,11 @@ static void begin(struct history *h, int seed)
 	h->model.epoch = s.epoch;
 	/* Nobody has been here yet: a clock's beginning is 0. */
 	h->model.closed_at = 0;
+}
+
+static void begin(struct history *h, int seed)
+{
+	begin_with(h, seed, choose_config);
 }
 
 /* Often right at the edge of a decision. */
@@ -430,10 +559,11 @@ static void acquire(struct history *h)
 		return;
 	want = model_acquire(&h->model, &t, h->now, &want_ready);
 	got = pmz_breaker_acquire(h->real, h->now, &t.permit, &ready);
-	must(got == want, "step %d: acquire says %s, not %s", h->step,
-	     pmz_status_name(got), pmz_status_name(want));
+	must(got == want, "seed %d, step %d: acquire says %s, not %s", h->seed,
+	     h->step, pmz_status_name(got), pmz_status_name(want));
 	if (got != PMZ_OK) {
-		must(ready == want_ready, "step %d: ready at %llu, not %llu",
+		must(ready == want_ready,
+		     "seed %d, step %d: ready at %llu, not %llu", h->seed,
 		     h->step, (unsigned long long)ready,
 		     (unsigned long long)want_ready);
 		h->ready = ready;
@@ -476,7 +606,7 @@ static void meddle(struct history *h)
 	}
 	/* Not to stay there for the rest of the history. */
 	if (h->model.mode >= PMZ_ISOLATED)
-		mode = h->model.rule.mode;
+		mode = PMZ_ENFORCE + (uint32_t)(dice_roll(&h->dice) % 2);
 	model_force(&h->model, mode, h->now);
 	must_be(pmz_breaker_force(h->real, (pmz_breaker_mode)mode, h->now),
 	        PMZ_OK);
@@ -493,8 +623,9 @@ static void misuse(struct history *h)
 
 #define SAME(field)                                                     \
 	must(got.field == want.field,                                   \
-	     "step %d, %s: " #field " is %llu, not %llu", h->step,      \
-	     kit_state((int)want.state), (unsigned long long)got.field, \
+	     "seed %d, step %d, %s: " #field " is %llu, not %llu",      \
+	     h->seed, h->step, kit_state((int)want.state),              \
+	     (unsigned long long)got.field,                             \
 	     (unsigned long long)want.field)
 
 static void compare(struct history *h)
@@ -559,6 +690,73 @@ START_TEST(every_step_is_that_of_the_model)
 		compare(&h);
 	}
 	release(&h);
+}
+END_TEST
+
+/* New rules for a breaker that runs: its kind of window stays. */
+static void set_rules(struct history *h)
+{
+	pmz_breaker_config c = choose_extreme(&h->dice);
+
+	if (dice_once_in(&h->dice, 2)) {
+		c.window_ns = h->model.rule.window_ns;
+	} else if (!c.window_ns && !h->model.rule.calls_window) {
+		c.window_ns = PMZ_MS(1) + dice_sized(&h->dice, 34);
+	}
+	c.calls_window = h->model.rule.calls_window;
+	c.probes_max = h->model.rule.probes_max;
+	if (c.calls_window) {
+		c.window_ns = 0;
+		c.calls_min = (uint32_t)dice_between(&h->dice, 1,
+		                                     c.calls_window);
+		if (c.failures_max != PMZ_OFF)
+			c.failures_max = c.calls_min;
+	}
+	if (dice_once_in(&h->dice, 2))
+		c.mode = 0;
+	model_set(&h->model, &c, h->now);
+	must_be(pmz_breaker_set(h->real, &c, h->now, NULL), PMZ_OK);
+}
+
+static void pass_wildly(struct history *h)
+{
+	dice *d = &h->dice;
+	pmz_ns unit = h->model.rule.calls_window ? PMZ_MS(100)
+	                                         : bucket_of(&h->model);
+	pmz_ns edge = h->ready;
+
+	if (edge == PMZ_NEVER || dice_once_in(d, 3))
+		edge = hostile_on(h->model.all.start,
+		                  unit * dice_between(d, 1, 11));
+	h->now = hostile_next(d, h->now, edge, unit);
+	if (dice_once_in(d, 40))
+		h->bad_pct = (unsigned)dice_between(d, 0, 100);
+}
+
+static void wild_history(int seed)
+{
+	static struct history history;
+	struct history *h = &history;
+
+	begin_with(h, seed, choose_extreme);
+	h->now = hostile_start(&h->dice);
+	for (h->step = 0; h->step < STEPS; h->step++) {
+		pass_wildly(h);
+		if (dice_once_in(&h->dice, 200))
+			set_rules(h);
+		else
+			act(h);
+		compare(h);
+	}
+	release(h);
+}
+
+START_TEST(every_step_is_that_of_the_model_whatever_the_clock_says)
+{
+	int histories = hostile_histories(STEPS, TURNS), i;
+
+	for (i = 0; i < histories; i++)
+		wild_history(_i * histories + i);
 }
 END_TEST
 
@@ -789,6 +987,9 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tc, every_step_is_that_of_the_model, 0, SEEDS);
+	tcase_add_loop_test(
+		tc, every_step_is_that_of_the_model_whatever_the_clock_says, 0,
+		TURNS);
 	tcase_add_test(tc, the_histories_visit_every_state);
 	tcase_add_loop_test(tc, a_wild_clock_neither_blinds_nor_blocks, 0,
 	                    SEEDS);

@@ -1,16 +1,18 @@
 /*
  * budget.c - random calls and retries against a budget that counts in plain
- * lists.
+ * lists: a million of them, with clocks that no caller should have.
  */
 #include <string.h>
 
 #include <pipemaze/budget.h>
 
 #include "dice.h"
+#include "hostile.h"
 #include "must.h"
 
 #define STEPS 3000
 #define BUCKETS 10
+#define TURNS 40
 
 /* One entry for each bucket of time in which something happened. */
 struct tally {
@@ -27,12 +29,18 @@ struct model {
 	unsigned of_second;
 };
 
+/* A bucket is a multiple of 16 ns. */
+static pmz_ns bucket_of(const struct model *m)
+{
+	return m->cfg.ttl_ns / BUCKETS / 16 * 16;
+}
+
 static struct tally *newest(struct model *m, pmz_ns now)
 {
 	uint64_t bucket;
 
 	m->seen = now > m->seen ? now : m->seen;
-	bucket = m->seen / (m->cfg.ttl_ns / BUCKETS);
+	bucket = m->seen / bucket_of(m);
 	if (!m->count || m->tallies[m->count - 1].bucket != bucket) {
 		struct tally fresh = { bucket, 0, 0 };
 
@@ -60,7 +68,8 @@ static struct tally in_window(struct model *m, pmz_ns now)
 /* Says whether this second's floor has one, and takes it. */
 static int floor_allows(struct model *m, pmz_ns now)
 {
-	uint64_t second = now / PMZ_S(1);
+	/* A second has a number of 32 bits, enough for 136 years. */
+	uint64_t second = (uint32_t)(now / PMZ_S(1));
 
 	if (m->cfg.per_second_min == PMZ_OFF)
 		return 0;
@@ -194,6 +203,82 @@ START_TEST(with_refunds_no_window_has_more_than_its_share)
 }
 END_TEST
 
+/* Takes the newest withdrawal that is in the window back, or one of the floor's
+ * second if there is none. */
+static void model_refund(struct model *m)
+{
+	int i = m->count;
+
+	while (i-- > 0 && m->tallies[i].bucket + BUCKETS >
+	                          m->tallies[m->count - 1].bucket)
+		if (m->tallies[i].withdrawals) {
+			m->tallies[i].withdrawals--;
+			return;
+		}
+	m->of_second -= m->of_second > 0;
+}
+
+static int model_withdraw(struct model *m, pmz_ns now)
+{
+	if (floor_allows(m, now))
+		return 1;
+	if (m->cfg.retry_pct == PMZ_OFF || !share_allows(m, now))
+		return 0;
+	newest(m, now)->withdrawals++;
+	return 1;
+}
+
+static void choose_extreme(struct model *m, dice *d)
+{
+	begin(m, d);
+	m->seen = 0;
+	m->cfg.ttl_ns = PMZ_MS(1) + dice_sized(d, dice_once_in(d, 4) ? 63 : 36);
+	if (dice_once_in(d, 8))
+		m->cfg.per_second_min = PMZ_OFF - 1;
+}
+
+static void wild_history(int seed)
+{
+	dice d = dice_of(seed);
+	struct model m;
+	pmz_budget *b;
+	pmz_ns now = hostile_start(&d);
+	int i;
+
+	choose_extreme(&m, &d);
+	must_be(pmz_budget_new(&b, &m.cfg, NULL), PMZ_OK);
+	for (i = 0; i < STEPS; i++) {
+		pmz_ns unit = dice_once_in(&d, 4) ? PMZ_S(1) : bucket_of(&m);
+		pmz_ns edge = hostile_on(m.seen / unit * unit, unit);
+		unsigned what = (unsigned)(dice_roll(&d) % 8);
+
+		now = hostile_next(&d, now, edge, unit);
+		if (what == 0) {
+			pmz_budget_refund(b);
+			model_refund(&m);
+		} else if (what < 5) {
+			pmz_budget_deposit(b, now);
+			newest(&m, now)->deposits++;
+		} else {
+			int want = model_withdraw(&m, now);
+
+			must((pmz_budget_withdraw(b, now) == PMZ_OK) == want,
+			     "seed %d, step %d: the lists say %d", seed, i,
+			     want);
+		}
+	}
+	pmz_budget_free(b);
+}
+
+START_TEST(every_answer_is_that_of_the_lists_whatever_the_clock_says)
+{
+	int histories = hostile_histories(STEPS, TURNS), i;
+
+	for (i = 0; i < histories; i++)
+		wild_history(_i * histories + i);
+}
+END_TEST
+
 /* A clock that jumps about: what was granted never passes what all that was
  * deposited, and each second that began, can have given. */
 START_TEST(a_wild_clock_grants_no_more_than_a_tame_one)
@@ -239,6 +324,9 @@ int main(void)
 		all, without_refunds_every_answer_is_that_of_the_lists, 0, 40);
 	tcase_add_loop_test(all, with_refunds_no_window_has_more_than_its_share,
 	                    0, 40);
+	tcase_add_loop_test(
+		all, every_answer_is_that_of_the_lists_whatever_the_clock_says,
+		0, TURNS);
 	tcase_add_loop_test(all, a_wild_clock_grants_no_more_than_a_tame_one, 0,
 	                    40);
 	srunner_run_all(runner, CK_NORMAL);

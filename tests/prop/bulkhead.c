@@ -1,6 +1,6 @@
 /*
- * bulkhead.c - random calls against a bulkhead that counts on paper; and one
- * that is shared with a process that forked.
+ * bulkhead.c - a million random calls against a bulkhead that counts on paper;
+ * and one that is shared with a process that forked.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -12,15 +12,19 @@
 #include <pipemaze/bulkhead.h>
 
 #include "dice.h"
+#include "hostile.h"
 #include "must.h"
 
 #define STEPS 5000
 #define HELD_MAX 64
 #define NOW 0
+#define TURNS 20
+#define LIMIT_MAX 8388607
 
 struct paper {
 	uint32_t limit, in_use, in_use_max, resets;
 	uint64_t admitted, refusals, over_releases;
+	pmz_ns now; /* which nothing hangs on */
 	unsigned held;
 	struct {
 		pmz_permit permit;
@@ -35,7 +39,7 @@ static void enter(struct paper *p, pmz_bulkhead *h)
 
 	if (p->held == HELD_MAX)
 		return;
-	must_be(pmz_bulkhead_acquire(h, NOW, &permit),
+	must_be(pmz_bulkhead_acquire(h, p->now, &permit),
 	        full ? PMZ_REFUSED_FULL : PMZ_OK);
 	if (full) {
 		p->refusals++;
@@ -52,7 +56,7 @@ static void enter(struct paper *p, pmz_bulkhead *h)
 static void settle(struct paper *p, pmz_bulkhead *h, pmz_permit *permit,
                    int valid)
 {
-	must_be(pmz_bulkhead_settle(h, permit, PMZ_SUCCESS, NOW),
+	must_be(pmz_bulkhead_settle(h, permit, PMZ_SUCCESS, p->now),
 	        valid ? PMZ_OK : PMZ_E_STATE);
 	if (valid)
 		p->in_use--;
@@ -92,8 +96,14 @@ static void check_stats(const struct paper *p, const pmz_bulkhead *h)
 
 static void resize(struct paper *p, pmz_bulkhead *h, dice *d)
 {
-	p->limit = (uint32_t)dice_between(d, 0, 20);
-	must_be(pmz_bulkhead_resize(h, p->limit), PMZ_OK);
+	uint32_t limit = (uint32_t)dice_between(d, 0, 20);
+
+	if (dice_once_in(d, 8))
+		limit = LIMIT_MAX - 1 + (uint32_t)dice_roll(d) % 3;
+	must_be(pmz_bulkhead_resize(h, limit),
+	        limit > LIMIT_MAX ? PMZ_E_CONFIG : PMZ_OK);
+	if (limit <= LIMIT_MAX)
+		p->limit = limit;
 }
 
 static void reset(struct paper *p, pmz_bulkhead *h)
@@ -106,9 +116,9 @@ static void reset(struct paper *p, pmz_bulkhead *h)
 	p->in_use = 0;
 }
 
-START_TEST(every_count_is_that_of_the_paper)
+static void history(int seed)
 {
-	dice d = dice_of(_i);
+	dice d = dice_of(seed);
 	pmz_bulkhead_config cfg = { sizeof(cfg), 0 };
 	struct paper p;
 	pmz_bulkhead *h;
@@ -116,10 +126,13 @@ START_TEST(every_count_is_that_of_the_paper)
 
 	memset(&p, 0, sizeof(p));
 	cfg.limit = p.limit = (uint32_t)dice_between(&d, 1, 20);
+	if (dice_once_in(&d, 8))
+		cfg.limit = p.limit = LIMIT_MAX;
 	must_be(pmz_bulkhead_new(&h, &cfg, NULL), PMZ_OK);
 	for (i = 0; i < STEPS; i++) {
 		uint64_t what = dice_roll(&d) % 128;
 
+		p.now = hostile_next(&d, p.now, PMZ_NEVER, PMZ_S(1));
 		if (what == 0)
 			reset(&p, h);
 		else if (what < 8)
@@ -133,6 +146,14 @@ START_TEST(every_count_is_that_of_the_paper)
 	}
 	check_stats(&p, h);
 	pmz_bulkhead_free(h);
+}
+
+START_TEST(every_count_is_that_of_the_paper)
+{
+	int histories = hostile_histories(STEPS, TURNS), i;
+
+	for (i = 0; i < histories; i++)
+		history(_i * histories + i);
 }
 END_TEST
 
@@ -251,7 +272,8 @@ int main(void)
 	suite_add_tcase(suite, random);
 	suite_add_tcase(suite, forked);
 	tcase_set_timeout(random, 60);
-	tcase_add_loop_test(random, every_count_is_that_of_the_paper, 0, 20);
+	tcase_add_loop_test(random, every_count_is_that_of_the_paper, 0,
+	                    TURNS);
 	tcase_add_test(forked, a_forked_process_counts_in_the_same_memory);
 	tcase_add_test(forked, who_places_first_may_be_the_child);
 	tcase_add_test(forked, a_reset_frees_the_slots_of_the_dead);

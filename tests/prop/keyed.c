@@ -11,8 +11,10 @@
 #include <pipemaze/bucket.h>
 
 #include "dice.h"
+#include "hostile.h"
 
 #define STEPS 2000
+#define TURNS 60
 #define KEYS_MAX 400
 #define HELD_MAX 32
 #define START PMZ_S(1000)
@@ -106,6 +108,17 @@ static void swing(history *h)
 		h->now -= dice_between(d, 0, h->now < far ? h->now : far);
 	else if (dice_once_in(d, 8))
 		h->now += dice_between(d, 0, far);
+	if (dice_once_in(d, 256))
+		h->now = hostile_leap(d, h->now);
+}
+
+/* A million steps of each kind: some histories in each turn of a loop test. */
+static void each_history(int turn, void (*one)(int seed))
+{
+	int histories = hostile_histories(STEPS, TURNS), i;
+
+	for (i = 0; i < histories; i++)
+		one(turn * histories + i);
 }
 
 /* Whether the table had no place for the key of the last take. */
@@ -194,12 +207,12 @@ static void step(history *h)
 		compare_left(h);
 }
 
-START_TEST(a_key_is_a_bucket_whatever_the_clock_does)
+static void one_key(int seed)
 {
 	history h;
 	int i;
 
-	begin(&h, _i, 1 + (uint32_t)_i % 40, 1, _i % 2);
+	begin(&h, seed, 1 + (uint32_t)seed % 40, 1, seed % 2);
 	for (i = 0; i < STEPS; i++) {
 		swing(&h);
 		step(&h);
@@ -208,21 +221,31 @@ START_TEST(a_key_is_a_bucket_whatever_the_clock_does)
 	ck_assert_uint_gt(h.granted, 0);
 	end(&h);
 }
+
+START_TEST(a_key_is_a_bucket_whatever_the_clock_does)
+{
+	each_history(_i, one_key);
+}
 END_TEST
 
 /* Ten keys for each place, in tables of one set and of several. */
-START_TEST(to_be_evicted_makes_no_difference)
+static void many_keys(int seed)
 {
 	history h;
 	int i;
 
-	begin(&h, _i, _i % 2 ? 40 : 20, KEYS_MAX, _i % 4 < 2);
+	begin(&h, seed, seed % 2 ? 40 : 20, KEYS_MAX, seed % 4 < 2);
 	for (i = 0; i < STEPS; i++) {
 		pass(&h);
 		step(&h);
 	}
 	ck_assert_uint_gt(h.granted, 0);
 	end(&h);
+}
+
+START_TEST(to_be_evicted_makes_no_difference)
+{
+	each_history(_i, many_keys);
 }
 END_TEST
 
@@ -243,12 +266,12 @@ static void take_what_the_lone_would_grant(history *h)
 }
 
 /* With a token of whole ns, or the two round apart. */
-START_TEST(a_clock_that_swings_mints_nothing_by_evicting)
+static void many_keys_swinging(int seed)
 {
 	history h;
 	int i;
 
-	begin(&h, _i, _i % 2 ? 40 : 20, KEYS_MAX, 1);
+	begin(&h, seed, seed % 2 ? 40 : 20, KEYS_MAX, 1);
 	for (i = 0; i < STEPS; i++) {
 		swing(&h);
 		if (dice_once_in(&h.dice, 8))
@@ -258,6 +281,11 @@ START_TEST(a_clock_that_swings_mints_nothing_by_evicting)
 	}
 	ck_assert_uint_gt(h.granted, 0);
 	end(&h);
+}
+
+START_TEST(a_clock_that_swings_mints_nothing_by_evicting)
+{
+	each_history(_i, many_keys_swinging);
 }
 END_TEST
 
@@ -316,10 +344,11 @@ int main(void)
 	suite_add_tcase(suite, all);
 	tcase_set_timeout(all, 60);
 	tcase_add_loop_test(all, a_key_is_a_bucket_whatever_the_clock_does, 0,
-	                    60);
-	tcase_add_loop_test(all, to_be_evicted_makes_no_difference, 0, 60);
+	                    TURNS);
+	tcase_add_loop_test(all, to_be_evicted_makes_no_difference, 0,
+	                    TURNS);
 	tcase_add_loop_test(all, a_clock_that_swings_mints_nothing_by_evicting,
-	                    0, 60);
+	                    0, TURNS);
 	tcase_add_loop_test(all, a_table_fills_nearly_to_its_last_entry, 0, 12);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
