@@ -1,6 +1,6 @@
 /*
  * keyed.cc - the table of buckets: a key has one, and one that is evicted takes
- * nothing along.
+ * nothing along, and leaves behind that it was there.
  */
 #include <pipemaze/bucket.h>
 
@@ -86,6 +86,49 @@ static void the_other_lost_nothing()
 	     "the other key has its token");
 }
 
+static int is_there(const char *key, pmz_ns now)
+{
+	return pmz_keyed_left(table, &rate, key, 1, now) > 0;
+}
+
+/* By a clock that is behind, while its place goes to another key. */
+static void take_early_or_evict(unsigned thread)
+{
+	if (thread)
+		must(take("b", LATER), "there is a place for another");
+	else
+		must(!is_there("a", START), "it has taken its token");
+}
+
+static void to_forget_is_not_to_refill()
+{
+	must(!is_there("a", START), "it is not refilled");
+	must(!take("b", LATER), "nor is the other");
+}
+
+/* Two places, whose keys are about to be as good as absent, one of them later
+ * than the other. */
+static void begin_with_two_keys_there()
+{
+	begin(2);
+	must(take("a", START), "it is new");
+	must(take("c", LATER - 1), "and so is another");
+	granted = 0;
+}
+
+static void evict_both(unsigned thread)
+{
+	must(take(thread ? "b" : "d", LATER + PMZ_S(1)), "there is a place");
+}
+
+static void neither_is_refilled()
+{
+	must(!is_there("a", START), "it is not refilled");
+	must(!is_there("c", LATER - 1), "nor is the one that came later");
+	must(!take("b", LATER + PMZ_S(1)) && !take("d", LATER + PMZ_S(1)),
+	     "and both that came have what they took");
+}
+
 #define TRIED_AT_RANDOM 5000
 
 const struct check checks[] = {
@@ -104,6 +147,16 @@ const struct check checks[] = {
 	{ "a take takes from its own key", 2, RANDOM, TRIED_AT_RANDOM,
 	  begin_with_a_key_there, take_or_evict_and_refund,
 	  the_other_lost_nothing },
+	{ "to forget a key is not to refill it", 2, BOUND, 2,
+	  begin_with_a_key_there, take_early_or_evict,
+	  to_forget_is_not_to_refill },
+	{ "to forget a key is not to refill it", 2, RANDOM, TRIED_AT_RANDOM,
+	  begin_with_a_key_there, take_early_or_evict,
+	  to_forget_is_not_to_refill },
+	{ "two who come evict two", 2, BOUND, 1, begin_with_two_keys_there,
+	  evict_both, neither_is_refilled },
+	{ "two who come evict two", 2, RANDOM, TRIED_AT_RANDOM,
+	  begin_with_two_keys_there, evict_both, neither_is_refilled },
 };
 const size_t checks_count = sizeof(checks) / sizeof(*checks);
 const unsigned words_max = 80;

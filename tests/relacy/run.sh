@@ -25,21 +25,40 @@ compile() { # LIB SOURCE OBJECT [FLAG]
 compile_check() { # SOURCE OBJECT
 	$CXX -std=gnu++17 $flags -I$here -Ilib -c -o "$2" "$1"
 }
+# At a fixed place, since a balancer draws its first seed from its address.
+link() { # PROGRAM OBJECT...
+	$CXX -no-pie -o "$@"
+}
 
 base="base/config.c base/status.c core/place.c"
 sources_of() { # PROTOCOL
 	case $1 in
 	bucket) echo core/bucket.c ;;
 	bulkhead) echo core/bulkhead.c $base ;;
-	breaker) echo core/breaker.c core/breaker_rules.c core/window.c $base ;;
+	breaker | modes) echo core/breaker.c core/breaker_rules.c core/window.c $base ;;
 	budget) echo core/budget.c core/window.c $base ;;
-	keyed) echo core/keyed.c core/bucket.c $base ;;
-	tables)
+	keyed | turns) echo core/keyed.c core/bucket.c $base ;;
+	window) echo core/window.c ;;
+	tables | rosters | rests)
 		echo core/tables.c core/pick.c core/balance.c \
 			core/balance_rules.c core/members.c core/eject.c \
 			core/health.c core/average.c core/detect.c \
 			core/turns.c $base
 		;;
+	esac
+}
+
+# Where a protocol's sources are: those of `turns` lose patience at once.
+lib_of() { # PROTOCOL
+	case $1 in
+	turns)
+		rm -rf "$B/hasty"
+		mkdir -p "$B/hasty" && cp -R lib "$B/hasty/lib" &&
+			sed 's/\(#define TURN_PAUSES\) .*/\1 1u/' \
+				lib/core/keyed.c >"$B/hasty/lib/core/keyed.c"
+		echo "$B/hasty/lib"
+		;;
+	*) echo lib ;;
 	esac
 }
 
@@ -55,13 +74,14 @@ failed() { # WHAT
 check() { # PROTOCOL
 	objects=
 	mkdir -p "$B/$1"
+	lib=$(lib_of "$1")
 	for source in $(sources_of "$1"); do
 		object=$(object_of "$B/$1" "$source")
-		compile lib "lib/$source" "$object" || exit 1
+		compile "$lib" "$lib/$source" "$object" || exit 1
 		objects="$objects $object"
 	done
 	compile_check $here/"$1".cc "$B/$1/check.o" || exit 1
-	$CXX -o "$B/$1/check" "$B/$1/check.o" "$B/search.o" $objects || exit 1
+	link "$B/$1/check" "$B/$1/check.o" "$B/search.o" $objects || exit 1
 	timeout $SECONDS_MAX "$B/$1/check" >"$B/said" ||
 		failed "$1: a claim does not hold, or the search broke"
 	sed "s/^\([^[].*: .*\)/$1: \1/" "$B/said"
@@ -71,10 +91,11 @@ check() { # PROTOCOL
 mutant() { # PROTOCOL NAME FILE SED
 	case " $protocols " in *" $1 "*) ;; *) return ;; esac
 	mutated=$B/mutant
+	lib=$(lib_of "$1")
 	rm -rf "$mutated"
-	mkdir -p "$mutated" && cp -R lib "$mutated/lib" || exit 1
-	sed "$4" "lib/$3" >"$mutated/lib/$3"
-	if cmp -s "lib/$3" "$mutated/lib/$3"; then
+	mkdir -p "$mutated" && cp -R "$lib" "$mutated/lib" || exit 1
+	sed "$4" "$lib/$3" >"$mutated/lib/$3"
+	if cmp -s "$lib/$3" "$mutated/lib/$3"; then
 		failed "mutant $1: $2: nothing to change in lib/$3"
 		return
 	fi
@@ -90,8 +111,7 @@ mutant() { # PROTOCOL NAME FILE SED
 		esac
 		objects="$objects $object"
 	done
-	$CXX -o "$mutated/check" "$B/$1/check.o" "$B/search.o" $objects ||
-		exit 1
+	link "$mutated/check" "$B/$1/check.o" "$B/search.o" $objects || exit 1
 	timeout $SECONDS_MAX "$mutated/check" mutant >"$mutated/said"
 	if [ $? -eq 1 ]; then
 		echo "mutant $1: $2: caught:" \
@@ -110,7 +130,8 @@ within() { echo "/^[a-z].*[ *]$1(/,/^}/$2"; }
 torn() { within "$1" 's/pmz__cas(/RELACY_TORN_CAS(/'; }
 weaker() { within "$1" "s/PMZ__$2/PMZ__RELAXED/"; }
 
-protocols=${*:-bucket bulkhead breaker budget keyed tables}
+protocols=${*:-bucket bulkhead window breaker modes budget keyed turns tables \
+	rosters rests}
 compile_check $here/search.cc "$B/search.o" || exit 1
 for protocol in $protocols; do
 	check "$protocol"
@@ -139,6 +160,19 @@ mutant bulkhead "setting up stores" core/place.h \
 	"$(instead 'pmz__cas_acquire(word, &zero, value, PMZ__ACQ_REL)' \
 		'(void)zero, pmz__store(word, value, PMZ__RELEASE)')"
 
+mutant window "a head loads and stores" core/window.c \
+	"$(instead 'pmz__cas(&w->head' 'RELACY_TORN_CAS(&w->head')"
+mutant window "a roll does not acquire" core/window.c \
+	"$(weaker pmz__window_roll ACQUIRE)"
+mutant window "a restart's head comes without its starts" core/window.c \
+	"$(weaker pmz__window_restart RELEASE)"
+mutant window "a restart takes a slow clock's word" core/window.c \
+	"$(instead 'pmz__max(pmz__head_start(now), pmz__head_start(head))' \
+		'pmz__head_start(now)')"
+mutant window "a restart takes what there is for the start" core/window.c \
+	"$(within pmz__window_restart "$(instead ', start, PMZ__RELAXED' \
+		', pmz__load(&w->total, PMZ__RELAXED), PMZ__RELAXED')")"
+
 mutant breaker "a proposal does not look at the gate" core/breaker.c \
 	"$(within pmz__breaker_propose "$(instead 'gate_now(b) != gate' 0)")"
 mutant breaker "the gate loads and stores" core/breaker.c "$(torn move)"
@@ -155,6 +189,21 @@ mutant breaker "a lease is made shorter" core/breaker.c \
 	"$(instead 'pmz__max(*until, pmz__sat_add(now, lease))' \
 		'pmz__sat_add(now, lease)')"
 mutant breaker "the marks load and store" core/breaker.c "$(torn add_marks)"
+
+mutant modes "a mode loads and stores" core/breaker.c \
+	"$(torn pmz_breaker_force)"
+mutant modes "a mode does not look again" core/breaker.c \
+	"$(within pmz_breaker_force "$(instead 'while (!moved)' 'while (0)')")"
+mutant modes "a mode of its own keeps the epoch" core/breaker.c \
+	"$(instead '(gate | bits) & special' 0)"
+mutant modes "a change of state loads and stores" core/breaker.c "$(torn move)"
+mutant modes "a reset does not look again" core/breaker.c \
+	"$(within pmz_breaker_reset \
+		"$(instead 'while (!close_from' 'while (0 && !close_from')")"
+mutant modes "a late result counts" core/breaker.c \
+	"$(instead 'epoch_of(word) != epoch_of(gate)' 0)"
+mutant modes "a new length forgets" core/breaker_rules.c \
+	"$(within change_window "$(instead 'old_bucket, now)' '1, now)')")"
 
 mutant budget "a share loads and stores" core/budget.c "$(torn take_share)"
 mutant budget "a floor loads and stores" core/budget.c "$(torn take_floor)"
@@ -176,6 +225,17 @@ mutant keyed "a take loads and stores" core/keyed.c "$(torn moved)"
 mutant keyed "a take does not look at the tag" core/keyed.c \
 	"$(instead 'pmz__load(&e->tag, PMZ__RELAXED) == v->tag' 1)"
 
+mutant keyed "an evicted key leaves no floor" core/keyed.c \
+	"$(within claim "$(instead 'raise_floor(' '(void)(')")"
+mutant keyed "an evicted key publishes no floor" core/keyed.c \
+	"$(within claim "$(instead 'PMZ__ACQ_REL' 'PMZ__RELAXED')")"
+mutant keyed "who misses a key does not acquire" core/keyed.c \
+	"$(weaker find_in_line ACQUIRE)"
+
+mutant turns "a claim loads and stores" core/keyed.c "$(torn claim)"
+mutant turns "who lost its turn leaves its claim" core/keyed.c \
+	"$(instead 'lasts ? tat : r.tat' 'lasts ? tat : CLAIMED')"
+
 mutant tables "who left is not waited for" core/tables.c \
 	"$(instead 'pmz__load(&t->left, PMZ__ACQUIRE) == t->entered' 1)"
 mutant tables "the look for who left does not acquire" core/tables.c \
@@ -186,5 +246,29 @@ mutant tables "entering does not acquire" core/pick.c \
 	"$(weaker pass_through ACQUIRE)"
 mutant tables "leaving does not release" core/pick.c \
 	"$(weaker pass_through RELEASE)"
+
+mutant rosters "who finds nobody does not look again" core/pick.c \
+	"$(within choose_and_charge \
+		"$(instead 'if (pmz__roster_stands(v))' 'if (1)')")"
+mutant rosters "a pick does not look whose load it is" core/pick.c \
+	"$(instead '!pmz__is_of(before, who)' 0)"
+mutant rosters "a number is given on with calls out" core/members.c \
+	"$(instead 'seen & PMZ__IN_FLIGHT' 0)"
+mutant rosters "a number loads and stores" core/members.c \
+	"$(torn claim_number)"
+mutant rosters "a roster is in force without a release" core/members.c \
+	"$(weaker put_in_force RELEASE)"
+
+mutant rests "a judgement loads and stores" core/eject.c "$(torn pmz__eject)"
+mutant rests "a bench loads and stores" core/eject.c "$(torn take_bench)"
+mutant rests "a bench names nobody" core/eject.c \
+	"$(within pmz__is_ejected "$(instead ') == number + 1' ') != 0')")"
+mutant rests "who finds no bench is not put back" core/eject.c \
+	"$(instead 'pmz__cas(&e->until, &until, before, PMZ__RELEASE)' \
+		'(void)before')"
+mutant rests "who is drained takes a bench" core/eject.c \
+	"$(instead '!is_still(b, who)' 0)"
+mutant rests "a smaller set has as many benches" core/eject.c \
+	"$(within pmz__is_ejected "$(instead 'place < benches &&' '')")"
 
 exit $status

@@ -48,7 +48,7 @@ namespace
 const size_t ARENA_SIZE = 1 << 18;
 const size_t WORD_SIZE = sizeof(uint32_t); /* the least there is */
 const unsigned ATOMS_MAX = 2048;
-const unsigned STEPS_MAX = 2000; /* of one interleaving: it goes on for ever */
+const unsigned STEPS_MAX = 8000; /* of one interleaving: it goes on for ever */
 const uint16_t UNSEEN = 0, DEAD = UINT16_MAX;
 
 typedef rl::atomic<uint64_t> atom;
