@@ -94,6 +94,17 @@ a_wrong_word_is_named() {
 		wrong "not '256'" retry --final 256 'tries 2' -- true
 }
 
+more_servers_than_a_lock_can_have_are_wrong_usage() {
+	for i in $(seq 40); do
+		set -- "$@" --redis "redis://127.0.0.1:$i"
+	done
+	wrong "--redis" lock "$@" a -- true
+}
+
+a_line_with_endpoints_is_wrong_usage() {
+	wrong "endpoints" retry 'balance least' -- touch ran && [ ! -e ran ]
+}
+
 a_missing_word_is_named() {
 	wrong "expected a NAME" lock &&
 		wrong "expected a NAME" lock -- true &&
@@ -481,6 +492,8 @@ run() {
 run version_and_help_go_to_standard_output \
 	help_that_cannot_be_written_is_an_error \
 	a_wrong_word_is_named \
+	more_servers_than_a_lock_can_have_are_wrong_usage \
+	a_line_with_endpoints_is_wrong_usage \
 	a_missing_word_is_named \
 	a_name_that_no_lock_can_have_is_wrong_usage \
 	a_password_is_not_shown \

@@ -210,6 +210,11 @@ static void a_wrong_config_is_named_by_its_field(void **state)
 		{ "probes_max", { .probes_max = 17 } },
 		{ "probes_max", { .probes_max = PMZ_OFF } },
 		{ "open_jitter_pct", { .open_jitter_pct = 101 } },
+		{ "open_max_ns open_ns",
+		  { .open_ns = PMZ_S(9), .open_max_ns = PMZ_S(8) } },
+		{ "failures_max calls_window",
+		  { .calls_window = 10, .failures_max = 11 } },
+		{ "reserved", { .reserved = 1 } },
 	};
 	size_t i;
 

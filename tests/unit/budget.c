@@ -443,6 +443,32 @@ static void a_share_has_its_bounds(void **state)
 	}
 }
 
+static void what_cannot_be_is_named(void **state)
+{
+	static const struct {
+		pmz_budget_config cfg;
+		const char *field;
+	} rows[] = {
+		{ { .ttl_ns = PMZ_MS(1) - 1 }, "ttl_ns" },
+		{ { .reserved = 1 }, "reserved" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < KIT_COUNT(rows); i++) {
+		pmz_budget_config cfg = rows[i].cfg;
+		pmz_budget *b = NULL;
+		pmz_why why;
+
+		cfg.size = sizeof(cfg);
+		kit_expect_row(i, pmz_budget_new(&b, &cfg, &why), PMZ_E_CONFIG,
+		               pmz_status_name);
+		assert_string_equal(why.field, rows[i].field);
+		assert_int_equal(pmz_budget_size(&cfg), 0);
+		assert_null(b);
+	}
+}
+
 static void a_config_says_its_size(void **state)
 {
 	pmz_budget_config cfg = config_of(20, 1);
@@ -620,6 +646,7 @@ int main(void)
 			a_refund_does_not_last_longer_than_its_deposit),
 		cmocka_unit_test(a_refund_in_a_later_bucket_makes_no_credit),
 		cmocka_unit_test(a_share_has_its_bounds),
+		cmocka_unit_test(what_cannot_be_is_named),
 		cmocka_unit_test(a_config_says_its_size),
 		cmocka_unit_test(a_longer_config_asks_for_nothing_unknown),
 		cmocka_unit_test(freeing_none_is_fine),

@@ -1284,6 +1284,55 @@ static void a_loop_may_ask_instead_of_being_told(void **state)
 	assert_true(pmz_lock_async_due(&a) == PMZ_NEVER);
 }
 
+static void ignore(redisAsyncContext *context, void *reply, void *ctx)
+{
+	(void)context;
+	(void)reply;
+	(void)ctx;
+}
+
+static void a_context_that_is_subscribed_counts_as_failed(void **state)
+{
+	(void)state;
+	assert_int_equal(redisAsyncCommand(ac[0], ignore, NULL, "SUBSCRIBE x"),
+	                 REDIS_OK);
+	expect_status(acquire_async(1, 0), PMZ_E_IO);
+	assert_non_null(strstr(why.text, "subscribed"));
+	assert_string_equal(value_on(0), "(nil)");
+}
+
+static void a_loops_contexts_are_as_many_as_nodes_and_each_once(void **state)
+{
+	redisAsyncContext *twice[] = { ac[0], ac[1], ac[0] };
+	redisAsyncContext *none[NODES] = { NULL };
+	pmz_lock_rules r = for_nodes(&patient, NODES);
+	job *j = new_job(0);
+
+	(void)state;
+	expect_status(pmz_lock_op_peek(j->op, &r, "job", pmz_now(), NULL),
+	              PMZ_OK);
+	expect_status(pmz_lock_async_start(j->async, twice, NODES, j->op,
+	                                   pmz_now(), moved, j),
+	              PMZ_E_CONFIG);
+	expect_status(pmz_lock_async_start(j->async, ac, NODES - 1, j->op,
+	                                   pmz_now(), moved, j),
+	              PMZ_E_CONFIG);
+	assert_true(pmz_lock_async_is_done(j->async));
+	assert_true(pmz_lock_async_due(j->async) == PMZ_NEVER);
+	assert_int_equal(j->done, 0);
+	expect_status(pmz_lock_async_start(j->async, none, NODES, j->op,
+	                                   pmz_now(), moved, j),
+	              PMZ_OK);
+}
+
+static void sizes_are_known_to_bindings(void **state)
+{
+	(void)state;
+	assert_int_equal(pmz_lock_async_size(), sizeof(pmz_lock_async));
+	assert_int_equal(pmz_lock_op_size(), sizeof(pmz_lock_op));
+	assert_int_equal(pmz_lock_order_size(), sizeof(pmz_lock_order));
+}
+
 #define BLOCKING(name) \
 	cmocka_unit_test_setup_teardown(name, connect_all, free_all)
 #define LOOP(name) cmocka_unit_test_setup_teardown(name, attach_all, detach_all)
@@ -1336,6 +1385,9 @@ int main(void)
 		LOOP(without_a_context_the_end_comes_on_the_timer),
 		LOOP(the_end_is_told_once),
 		LOOP(a_loop_may_ask_instead_of_being_told),
+		LOOP(a_context_that_is_subscribed_counts_as_failed),
+		LOOP(a_loops_contexts_are_as_many_as_nodes_and_each_once),
+		cmocka_unit_test(sizes_are_known_to_bindings),
 	};
 
 	return cmocka_run_group_tests(tests, start_servers, stop_servers);

@@ -22,6 +22,7 @@
 #include "lock/link.h"
 #include "proxy.h"
 #include "redis.h"
+#include "redis/node.h"
 #include "redis/open.h"
 #include "redis/owed.h"
 #include "redis/socket.h"
@@ -908,6 +909,333 @@ static void all_places_share_one_deadline(void **state)
 	silence_close(&silent);
 }
 
+/* -- many ops on one connection */
+
+#define CROWD 100
+/* More than a connection takes that is not read from. */
+#define FLOOD 9000
+
+static void a_hundred_ops_have_their_answers_in_order(void **state)
+{
+	static pmz_lock_op ops[CROWD];
+	stage s = stage_open();
+	rig r = rig_to("", s.port, "");
+	char line[32];
+	unsigned i;
+
+	(void)state;
+	begin_acquire(&ops[0], "x", LONG);
+	send_next(&r, &ops[0]);
+	stage_accept(&s);
+	stage_says(&s, BUSY);
+	expect_status(finish(&r, &ops[0], NULL, NULL), PMZ_REFUSED_HELD);
+	for (i = 0; i < CROWD; i++) {
+		begin_acquire(&ops[i], "x", LONG);
+		send_next(&r, &ops[i]);
+	}
+	for (i = 0; i < CROWD; i++) {
+		pmz_lease lease;
+
+		snprintf(line, sizeof(line), "+1 %u 0\r\n", 1000 + i);
+		stage_says(&s, line);
+		expect_status(finish(&r, &ops[i], &lease, NULL), PMZ_OK);
+		assert_int_equal(lease.fence, 1000 + i);
+	}
+	rig_close(&r);
+	stage_close(&s);
+}
+
+static const char *a_long_name(void)
+{
+	static char name[PMZ_LOCK_NAME_MAX + 1];
+
+	memset(name, 'n', sizeof(name) - 1);
+	return name;
+}
+
+/* Returns which op was the first to be turned away; the others are out. */
+static unsigned flood(const rig *r, pmz_lock_op *ops, const char *name)
+{
+	pmz_lock_order order;
+	unsigned i;
+
+	for (i = 0; i < FLOOD; i++) {
+		begin_acquire(&ops[i], name, LONG);
+		send_next(r, &ops[i]);
+		if (pmz_lock_op_next(&ops[i], pmz_now(), &order) !=
+		    PMZ_LOCK_READ)
+			return i;
+	}
+	fail_msg("nobody was turned away");
+	return i;
+}
+
+static void expect_turned_away(const rig *r, pmz_lock_op *op)
+{
+	pmz_why why;
+
+	expect_status(finish(r, op, NULL, &why), PMZ_E_IO);
+	assert_non_null(strstr(why.text, "too much waits"));
+}
+
+static void forget_all(const rig *r, pmz_lock_op *ops, unsigned count)
+{
+	while (count--)
+		r->link->type->forget(r->link, &ops[count], pmz_now());
+}
+
+static void a_server_that_does_not_read_is_sent_only_so_much(void **state)
+{
+	const char *const names[] = { "x", a_long_name() };
+	pmz_lock_op *ops = malloc(FLOOD * sizeof(*ops));
+	size_t i;
+
+	(void)state;
+	assert_non_null(ops);
+	for (i = 0; i < KIT_COUNT(names); i++) {
+		stage s = stage_open();
+		rig r = rig_to("", s.port, "");
+		unsigned out = flood(&r, ops, names[i]);
+
+		assert_true(out > CROWD);
+		expect_turned_away(&r, &ops[out]);
+		forget_all(&r, ops, out);
+		rig_close(&r);
+		stage_close(&s);
+	}
+	free(ops);
+}
+
+/* Counts the commands that come while the link goes on. */
+static unsigned commands_heard(const stage *s, const rig *r, pmz_ns now)
+{
+	static const char word[] = "EVAL";
+	char bytes[65536];
+	unsigned count = 0, at = 0;
+	ssize_t n = 1, i;
+
+	while (n > 0 && is_readable(s->client, 100)) {
+		n = recv(s->client, bytes, sizeof(bytes), 0);
+		for (i = 0; i < n; i++) {
+			at = bytes[i] == word[at] ? at + 1
+			                          : bytes[i] == word[0];
+			count += at == sizeof(word) - 1;
+			at %= sizeof(word) - 1;
+		}
+		r->link->type->go_on(r->link, now);
+	}
+	return count;
+}
+
+/* An acquire that may have been written has something to take back. */
+static unsigned written_of(pmz_lock_op *ops, unsigned count, pmz_ns now)
+{
+	pmz_lock_order order;
+	unsigned n = 0;
+
+	while (count--)
+		n += pmz_lock_op_next(&ops[count], now, &order) !=
+		     PMZ_LOCK_DONE;
+	return n;
+}
+
+static void what_could_not_be_written_in_time_never_leaves(void **state)
+{
+	pmz_lock_op *ops = malloc(FLOOD * sizeof(*ops));
+	stage s = stage_open();
+	rig r = rig_to("", s.port, "");
+	pmz_ns late = pmz_now() + PMZ_S(60);
+	unsigned out, written;
+	pmz__wants wants;
+
+	(void)state;
+	assert_non_null(ops);
+	out = flood(&r, ops, a_long_name());
+	stage_accept(&s);
+	r.link->type->wants(r.link, &wants);
+	assert_true(wants.events & POLLOUT);
+	r.link->type->go_on(r.link, late);
+	written = written_of(ops, out, late);
+	assert_in_range(written, 1, out - 1);
+	assert_in_range(commands_heard(&s, &r, late), 1, written);
+	forget_all(&r, ops, out);
+	rig_close(&r);
+	free(ops);
+	stage_close(&s);
+}
+
+static void an_answer_without_an_end_ends_the_connection(void **state)
+{
+	static char bytes[1 << 16];
+	stage s = stage_open();
+	rig r = rig_to("", s.port, "");
+	pmz_lock_op op;
+	pmz_why why;
+	unsigned i;
+
+	(void)state;
+	memset(bytes, 'x', sizeof(bytes));
+	begin_acquire(&op, "x", LONG);
+	send_next(&r, &op);
+	stage_accept(&s);
+	stage_says(&s, "$100000000\r\n");
+	for (i = 0; i < 100 && step(&r, &op, PMZ_MS(100)); i++)
+		if (send(s.client, bytes, sizeof(bytes),
+		         MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			continue;
+	expect_status(finish(&r, &op, NULL, &why), PMZ_E_REPLY);
+	assert_non_null(strstr(why.text, "too long"));
+	rig_close(&r);
+	stage_close(&s);
+}
+
+/* -- the servers of a cluster, played by hand */
+
+static rig rig_to_cluster(uint16_t port)
+{
+	char address[64];
+
+	snprintf(address, sizeof(address), "redis+cluster://127.0.0.1:%u",
+	         (unsigned)port);
+	return rig_open(address);
+}
+
+static void stage_redirects(const stage *s, const char *how, const stage *to)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "-%s 7 127.0.0.1:%u\r\n", how,
+	         (unsigned)to->port);
+	stage_says(s, text);
+}
+
+static void stage_says_it_has_all(const stage *s)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text),
+	         "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n"
+	         ":%u\r\n",
+	         (unsigned)s->port);
+	stage_says(s, text);
+}
+
+/* Op 0 is out on `first` and op 1 on `second`. */
+static rig open_both(stage *first, stage *second, pmz_lock_op ops[2])
+{
+	rig r = rig_to_cluster(first->port);
+
+	begin_acquire(&ops[1], "y", LONG);
+	send_next(&r, &ops[1]);
+	stage_accept(first);
+	push(&r);
+	stage_hears(first, "CLUSTER");
+	stage_redirects(first, "MOVED", second);
+	while (!stage_is_visited(second))
+		step(&r, &ops[1], PMZ_MS(1));
+	stage_accept(second);
+	stage_says_it_has_all(first);
+	push(&r);
+	begin_acquire(&ops[0], "x", LONG);
+	send_next(&r, &ops[0]);
+	push(&r);
+	stage_hears(first, "lock:x");
+	stage_hears(second, "lock:y");
+	return r;
+}
+
+static int is_awake(const rig *r, int ms)
+{
+	pmz__wants wants;
+	struct pollfd p;
+
+	r->link->type->wants(r->link, &wants);
+	p.fd = wants.fd;
+	p.events = wants.events;
+	return poll(&p, 1, ms) > 0;
+}
+
+static void two_servers_of_a_cluster_are_waited_for_as_one(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		stage s[2] = { stage_open(), stage_open() };
+		pmz_lock_op ops[2];
+		rig r = open_both(&s[0], &s[1], ops);
+
+		while (is_awake(&r, 0))
+			push(&r);
+		stage_says(&s[i], GRANTED);
+		assert_true(is_awake(&r, PATIENCE_MS));
+		expect_status(finish(&r, &ops[i], NULL, NULL), PMZ_OK);
+		stage_says(&s[!i], GRANTED);
+		expect_status(finish(&r, &ops[!i], NULL, NULL), PMZ_OK);
+		rig_close(&r);
+		stage_close(&s[0]);
+		stage_close(&s[1]);
+	}
+}
+
+static void a_server_that_has_left_a_cluster_is_forgotten(void **state)
+{
+	stage s[2] = { stage_open(), stage_open() };
+	pmz_lock_op ops[2];
+	rig r = open_both(&s[0], &s[1], ops);
+	pmz__redis_node *node = (pmz__redis_node *)r.node;
+
+	(void)state;
+	assert_int_equal(node->host[1]->users, 1);
+	pmz__cluster_doubt(node);
+	forget_all(&r, ops, 2);
+	close(s[0].client);
+	close(s[1].client);
+	s[1].client = -1;
+	kit_doze(30);
+	r.link->type->go_on(r.link, pmz_now());
+	begin_acquire(&ops[0], "x", LONG);
+	send_next(&r, &ops[0]);
+	stage_accept(&s[0]);
+	push(&r);
+	stage_hears(&s[0], "CLUSTER");
+	stage_says(&s[0], GRANTED);
+	stage_says_it_has_all(&s[0]);
+	expect_status(finish(&r, &ops[0], NULL, NULL), PMZ_OK);
+	push(&r);
+	assert_false(pmz__cluster_is_stale(node));
+	assert_int_equal(node->host[1]->users, 0);
+	rig_close(&r);
+	stage_close(&s[0]);
+	stage_close(&s[1]);
+}
+
+static void a_redirection_to_nowhere_is_told(void **state)
+{
+	static const char *const rows[] = {
+		"-MOVED 7 nowhere\r\n",
+		"-MOVED 7 127.0.0.1:0\r\n",
+		"-ASK 7 127.0.0.1:65536\r\n",
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < KIT_COUNT(rows); i++) {
+		stage s = stage_open();
+		rig r = rig_to_cluster(s.port);
+		pmz_lock_op op;
+
+		begin_acquire(&op, "x", LONG);
+		send_next(&r, &op);
+		stage_accept(&s);
+		stage_says(&s, rows[i]);
+		kit_expect_row(i, finish(&r, &op, NULL, NULL), PMZ_E_IO,
+		               pmz_status_name);
+		rig_close(&r);
+		stage_close(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -942,6 +1270,16 @@ int main(void)
 		cmocka_unit_test(a_name_that_does_not_exist_is_told),
 		cmocka_unit_test(every_place_of_a_name_is_tried),
 		cmocka_unit_test(all_places_share_one_deadline),
+		cmocka_unit_test(a_hundred_ops_have_their_answers_in_order),
+		cmocka_unit_test(
+			a_server_that_does_not_read_is_sent_only_so_much),
+		cmocka_unit_test(
+			what_could_not_be_written_in_time_never_leaves),
+		cmocka_unit_test(an_answer_without_an_end_ends_the_connection),
+		cmocka_unit_test(
+			two_servers_of_a_cluster_are_waited_for_as_one),
+		cmocka_unit_test(a_server_that_has_left_a_cluster_is_forgotten),
+		cmocka_unit_test(a_redirection_to_nowhere_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,7 @@
 
 #include "crew.h"
 #include "leases.h"
+#include "leave.h"
 
 #define TTL PMZ_S(20)
 #define WAIT PMZ_S(5)
@@ -291,7 +292,7 @@ static void processes_under_one_lock_lose_no_increment(void **state)
 	for (i = 0; i < CHILDREN; i++) {
 		children[i] = fork_child();
 		if (!children[i])
-			_exit(count_in_turn(sum));
+			kit_leave(count_in_turn(sum));
 	}
 	for (i = 0; i < CHILDREN; i++)
 		assert_int_equal(exit_status(children[i]), 0);
@@ -338,7 +339,7 @@ static void who_slept_past_its_ttl_holds_nothing(void **state)
 
 	(void)state;
 	if (!child)
-		_exit(sleep_over_the_end(s));
+		kit_leave(sleep_over_the_end(s));
 	wait_until_stopped(child);
 	expect_status(pmz_fence_check(&highest, s->lease.fence), PMZ_OK);
 	next = acquire(locks, WAIT);
@@ -400,7 +401,7 @@ static void a_child_is_E_STATE_and_its_parent_goes_on(void **state)
 	if (!child) {
 		int claim = child_is_refused(locks, lease);
 
-		_exit(claim ? claim : 10 * child_opens_its_own());
+		kit_leave(claim ? claim : 10 * child_opens_its_own());
 	}
 	assert_int_equal(exit_status(child), 0);
 	expect_answer(lease.token, "GET", KEY);
