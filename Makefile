@@ -129,7 +129,8 @@ deps-all:
 # So that `make -j deps check` installs first.
 ifneq (,$(filter deps deps-all,$(MAKECMDGOALS)))
 $(OBJECTS) $B/versions-agree: | $(filter deps deps-all,$(MAKECMDGOALS))
-check check-all demo asan tsan relacy replay fuzz bench instructions: | \
+check check-all demo asan tsan relacy coverage replay fuzz bench bench-peers \
+		instructions: | \
 	$(filter deps deps-all,$(MAKECMDGOALS))
 endif
 
@@ -215,6 +216,12 @@ $(BENCH) $(COUNTED): $B/%: %.c $(BENCH_PARTS) $B/libpipemaze.so
 bench: $(BENCH)
 	@$(BENCH) $(ROW)
 
+# Ours beside other libraries, which it installs; build/bench-peers.html.
+.PHONY: bench-peers
+bench-peers: $B/libpipemaze.so
+	@B=$B CC='$(CC)' CFLAGS='$(CFLAGS)' ROW='$(ROW)' \
+		sh tests/bench/peers/run.sh
+
 # Counted by callgrind, and held against tests/bench/instructions.txt.
 instructions: $(COUNTED)
 	@B=$B CC='$(CC)' CFLAGS='$(CFLAGS)' sh tests/bench/instructions.sh $(ARGS)
@@ -237,21 +244,52 @@ tsan:
 	@$(MAKE) --no-print-directory B=build/tsan CFLAGS='-O1 -g' EXTRA='-DPMZ_DEBUG \
 		-fsanitize=thread' run-tests
 
-# Every interleaving of a few operations on the core's own source, and mutants
-# of it that the search must catch.
+# Interleavings of a few operations on the core's own source, and mutants of it
+# that the search must catch.
 relacy: all
 	@B=$B CC='$(CC)' CXX='$(CXX)' sh tests/relacy/run.sh
 
-# The same tests by clang, under the sanitizers and with fewer parts, on the
-# machine's own compiler where the others are missing; and a long history of
-# locks under faults (see tests/wire/history.c).
-check-all: check asan tsan relacy replay
+# The same tests by clang, under the sanitizers and with fewer parts; histories
+# that are longer than in `check`, of threads (tests/kit/linear.h) and of locks
+# under faults (tests/wire/history.c); what strangers' bytes do; and what a call
+# costs.
+check-all: check asan tsan relacy replay fuzz
+	@PIPEMAZE_LINEAR=100000 build/debug/tests/race/linear
+	@PIPEMAZE_LINEAR=100000 build/debug/tests/race/linear_breaker
 	@PIPEMAZE_HISTORY=10000,7 build/debug/tests/wire/history
 	@$(MAKE) --no-print-directory B=build/clang CC=clang EXTRA=-DPMZ_DEBUG \
 		CFLAGS='-O1 -g' WARN='$(WARN) -Werror' run-tests
 	@$(MAKE) --no-print-directory B=build/werror WARN='$(WARN) -Werror' all
 	@$(MAKE) --no-print-directory B=build/small REDIS=0 KETAMA=0 all
 	@$(MAKE) --no-print-directory instructions bench
+
+# -------------------------------------------------------------- coverage
+#
+# Of lib/, by gcc and gcovr, with the worst files and a report to look at in
+# build/coverage/report. Without PMZ_DEBUG: the branch of an assert that fails is
+# one that no test may take. Without -std=c11: as GNU C gcc keeps the counts of
+# who forks or becomes another program.
+
+COVERED_LINES := 95
+COVERED_BRANCHES := 85
+GCOVR = gcovr -r . --object-directory $B -f lib/ $B/lib --sort-percentage
+
+.PHONY: coverage run-coverage
+run-coverage: $(TESTS) $(TOOL)
+	@find $B -name '*.gcda' -delete
+	@mkdir -p $B/report
+	@B=$B sh tests/kit/run.sh $(TESTS) tests/ffi/tool.sh
+	@$(GCOVR) --txt $B/lines.txt --html-details $B/report/index.html
+	@$(GCOVR) --branches --txt $B/branches.txt
+	@grep -v -e '--%' $B/branches.txt | tail -n 18
+	@tail -n 18 $B/lines.txt
+	@$(GCOVR) --txt /dev/null --print-summary --fail-under-line $(COVERED_LINES) \
+		--fail-under-branch $(COVERED_BRANCHES)
+
+coverage:
+	@$(MAKE) --no-print-directory B=build/coverage CC=gcc CFLAGS='-O0 -g' \
+		EXTRA='--coverage -fprofile-update=atomic -std=gnu11 -DPMZ_COVERAGE' \
+		run-coverage
 
 # -------------------------------------------------------------- fuzzing
 #
@@ -260,7 +298,9 @@ check-all: check asan tsan relacy replay
 # is in tests/fuzz/corpus, with any compiler.
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := $(filter-out replay $(if $(filter 0,$(REDIS)),address resp),\
+FUZZ_AT_ONCE ?= 2
+FUZZ_TARGETS := $(filter-out replay $(if $(filter 0,$(REDIS)),address resp \
+	cluster user),\
 	$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 FUZZERS := $(FUZZ_TARGETS:%=$B/tests/fuzz/%)
 # Linked to each target: its main().
@@ -278,14 +318,8 @@ run-replay: $(FUZZERS)
 
 # What it finds that is new stays in $B, as does an input that fails: $B/bad-*.
 run-fuzz: $(FUZZERS)
-	@for t in $(FUZZ_TARGETS); do \
-		mkdir -p $B/corpus/$$t; \
-		$B/tests/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-			-max_len=400 -print_final_stats=1 \
-			-artifact_prefix=$B/bad-$$t- $B/corpus/$$t \
-			tests/fuzz/corpus/$$t >$B/fuzz-$$t.log 2>&1 || \
-			{ tail -n 60 $B/fuzz-$$t.log; exit 1; }; \
-		echo "$$t: $$(sed -n 's/^Done //p' $B/fuzz-$$t.log)"; done
+	@printf '%s\n' $(FUZZ_TARGETS) | xargs -n 1 -P $(FUZZ_AT_ONCE) \
+		sh tests/fuzz/run.sh $B $(FUZZ_SECONDS)
 
 replay:
 	@$(MAKE) --no-print-directory B=build/asan CFLAGS='-O1 -g' EXTRA='-DPMZ_DEBUG \

@@ -33,6 +33,7 @@ if [ "$1" = all ]; then
 	need command clang clang
 	need command g++ g++
 	need command valgrind valgrind
+	need command gcovr gcovr
 	need header relacy/relacy.hpp relacy-dev
 	need header event2/event.h libevent-dev
 	need header libmemcached/memcached.h libmemcached-dev
