@@ -81,8 +81,10 @@ static void grow(const pmz__tries *r, pmz__row *row)
 
 	if (row->last == r->max_ns)
 		return;
-	whole = pmz__mul_div(row->last, r->factor_pct, 100, 0);
-	rest = row->last % 100 * r->factor_pct % 100;
+	rest = row->last % 100 * r->factor_pct;
+	whole = pmz__sat_add(pmz__sat_mul(row->last / 100, r->factor_pct),
+	                     rest / 100);
+	rest %= 100;
 	parts = ((rest << 32) + (uint64_t)row->part * r->factor_pct) / 100;
 	whole = pmz__sat_add(whole, parts >> 32);
 	row->part = whole < r->max_ns ? (uint32_t)parts : 0;
