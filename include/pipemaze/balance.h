@@ -116,8 +116,8 @@ PMZ_API PMZ_MUST_USE int pmz_balance_add(pmz_balance *b, const char *name,
 /* Its calls may still be settled; its number stays its own until they are.
  * PMZ_E_STATE: there is no such endpoint; as for all that follow. */
 PMZ_API int pmz_balance_remove(pmz_balance *b, uint32_t endpoint, pmz_ns now);
-/* 0 drains: it keeps what it has and gets nothing new, but from picks that are
- * under way. */
+/* 0 drains: it keeps what it has and, once the picks under way are over, gets
+ * nothing new. */
 PMZ_API int pmz_balance_weight(pmz_balance *b, uint32_t endpoint,
                                uint32_t weight, pmz_ns now);
 /* What a prober says of it; unhealthy ones are passed over, panic apart. */

@@ -129,8 +129,9 @@ PMZ_API PMZ_MUST_USE int pmz_lock_extend(pmz_locks *l, pmz_lease *lease,
 
 /* PMZ_OK, PMZ_E_LOST if it was no longer ours to release, PMZ_E_IO or
  * PMZ_E_QUORUM: it ends as soon as its node can be reached, or by itself at what
- * was lease->until; to ask again is fine. Either way it is held no more: its
- * `until` is 0, and after the first two all of it. */
+ * was lease->until; to ask again is fine, and after PMZ_E_NOMEM, or with no
+ * descriptor left, the only way: then nothing was sent. Either way it is held no
+ * more: its `until` is 0, and after the first two all of it. */
 PMZ_API int pmz_lock_release(pmz_locks *l, pmz_lease *lease);
 
 /* 1 while it is held for sure. No I/O. */

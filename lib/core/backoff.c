@@ -81,6 +81,7 @@ static void grow(const pmz__tries *r, pmz__row *row)
 
 	if (row->last == r->max_ns)
 		return;
+	/* By hundreds and the rest, so that nothing overflows. */
 	rest = row->last % 100 * r->factor_pct;
 	whole = pmz__sat_add(pmz__sat_mul(row->last / 100, r->factor_pct),
 	                     rest / 100);

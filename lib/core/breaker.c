@@ -732,7 +732,7 @@ static uint32_t probes_out(const pmz_breaker *b, uint64_t gate, pmz_ns now)
 static void read_window(const pmz_breaker *b, uint64_t gate, pmz_ns now,
                         pmz_breaker_stats *s)
 {
-	uint64_t bucket = pmz__rule(&b->rules.bucket_ns), held;
+	uint64_t bucket = pmz__load(&b->rules.bucket_ns, PMZ__ACQUIRE), held;
 	uint64_t marks = pmz__load(&b->marks, PMZ__RELAXED), failed, slow;
 
 	if (state_of(gate) != PMZ_CLOSED)

@@ -41,8 +41,8 @@ static int has_ticks(void)
 /* Two readings that lie further apart were interrupted. */
 #define APART_NS UINT64_C(500)
 #define READINGS_MAX 4
-/* A rate is ns in a tick, times 2^32. A counter of less than 16 MHz is too coarse
- * to go by. */
+/* A rate is ns in a tick, times 2^32. A counter of less than 16 MHz is too
+ * coarse to go by. */
 #define RATE_BITS 32
 #define RATE_MAX (UINT64_C(1) << RATE_BITS << 6)
 /* How unlike two rates in a row may be: 1 in so many. */
@@ -73,7 +73,8 @@ static uint64_t rate_since(const fast_clock *c, pmz_ns now, uint64_t ticks)
 {
 	uint64_t rate;
 
-	if (now - c->now < WINDOW_NS || now - c->now > WINDOW_MAX_NS ||
+	/* By the rate of before a ms may have been a little less. */
+	if (now - c->now < WINDOW_NS / 2 || now - c->now > WINDOW_MAX_NS ||
 	    ticks <= c->ticks)
 		return 0;
 	rate = ((now - c->now) << RATE_BITS) / (ticks - c->ticks);

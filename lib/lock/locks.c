@@ -451,6 +451,8 @@ static int release(pmz_locks *l, pmz_lease *lease)
 	status = pmz_lock_op_release(&op, &l->rules, lease, pmz_now(), NULL);
 	if (!status)
 		status = settle(l, &op, lease);
+	/* Also where there was nothing to send it by. */
+	lease->until = 0;
 	lose(lease, status);
 	return status;
 }

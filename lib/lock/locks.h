@@ -10,7 +10,7 @@
 
 /* A thread that is cancelled in a poll(), a read() or a close() would leave its
  * lane, its turn or a mutex behind, so it is cancelled when the call has ended:
- * each public function lies between these two. */
+ * each public function that locks or does I/O lies between these two. */
 static inline int pmz__cancel_off(void)
 {
 	int before;

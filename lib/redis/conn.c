@@ -338,16 +338,19 @@ static int is_fresh(const pmz__conn *c, pmz_ns now)
 int pmz__conn_ready(pmz__conn *c, int insists, pmz_ns now, char *text,
                     size_t len)
 {
+	int is_new;
+
 	if (!is_fresh(c, now)) {
 		pmz__conn_drain(c, now);
 		pmz__conn_go_on(c, now);
 	}
 	if (c->spent)
 		pmz__conn_close(c, "no answer in time", now);
-	if (c->state == PMZ__CONN_CLOSED &&
-	    !open_anew(c, insists, now, text, len))
+	is_new = c->state == PMZ__CONN_CLOSED;
+	if (is_new && !open_anew(c, insists, now, text, len))
 		return 0;
-	if (!c->hears)
+	/* One that is still dialling has been given all there was. */
+	if (!c->hears && (is_new || c->state == PMZ__CONN_OPEN))
 		pmz__owed_pay(c->host->owed, now, goes_here, push_debt, c);
 	return 1;
 }
@@ -394,7 +397,8 @@ void pmz__conn_order(pmz__conn *c, pmz_lock_op *op, const pmz_lock_order *order,
 		return;
 	}
 	if ((asking && !push_asking(c)) || !push_words(c, &a, &words)) {
-		refuse(c, &a, "out of memory, or too much waits to be written", now);
+		refuse(c, &a,
+		       "out of memory, or too much waits to be written", now);
 		return;
 	}
 	if (c->state == PMZ__CONN_DIALLING)

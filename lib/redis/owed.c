@@ -82,7 +82,8 @@ uint64_t pmz__owed_add(pmz__owed *o, const pmz_lock_order *order, pmz_ns now)
 
 	if (!debt)
 		return 0;
-	debt->due = pmz__sat_add(now, PMZ__OWED_AGAIN_NS);
+	/* While its op waits, it goes out once. */
+	debt->due = pmz__max(pmz__sat_add(now, PMZ__OWED_AGAIN_NS), order->due);
 	pthread_mutex_lock(&o->mutex);
 	while (*end)
 		end = &(*end)->next;

@@ -3,7 +3,7 @@
  *
  * Each lies here from before its first byte until a server has answered it: a
  * connection that has lost its bytes may belong to a lane that nobody uses any
- * more. One whose answer is late goes out again with the next command over any
+ * more. One whose answer is late, and for which no op waits, goes out again with the next command over any
  * connection to its node; to be obeyed twice does no harm. It carries its whole
  * script, since by then the server may have forgotten that. The list is
  * bounded, and the oldest goes first: what it would have undone ends by its own
@@ -21,7 +21,7 @@
 #include "base/atomic.h"
 
 #define PMZ__OWED_MAX 256
-/* A written one is left to its connection for so long. */
+/* One that was given to a connection is left to it for so long. */
 #define PMZ__OWED_AGAIN_NS PMZ_MS(200)
 
 typedef struct pmz__debt {

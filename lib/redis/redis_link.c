@@ -280,7 +280,8 @@ static void redis_send(pmz__link *link, pmz_lock_op *op,
 	peer *p = to.host == PMZ__NO_HOST ? NULL : peer_of(l, to.host);
 
 	if (!p) {
-		refuse(op, order, "out of memory, or no room for one more server", now);
+		refuse(op, order,
+		       "out of memory, or no room for one more server", now);
 		return;
 	}
 	if (has_changed(l, op, order, p)) {

@@ -98,6 +98,24 @@ static void most_readings_do_not_look_at_the_clock(void **state)
 	assert_in_range(world.looks, 100, 120);
 }
 
+/* Windows that end within ns of a ms, of readings that are not alike. */
+static void to_be_asked_without_pause_is_no_reason_to_look(void **state)
+{
+	dice d = dice_of(4);
+	int step;
+
+	(void)state;
+	use_for(5e6);
+	world.looks = 0;
+	for (step = 0; step < 10000000; step++) {
+		world.before_ns = (double)dice_between(&d, 5, 200);
+		world.after_ns = (double)dice_between(&d, 5, 200);
+		pass(10);
+		(void)pmz_now_fast(&clock_);
+	}
+	assert_in_range(world.looks, 100, 150);
+}
+
 static void it_agrees_with_the_clock_whatever_the_counters_rate(void **state)
 {
 	static const double rates[] = { 0.07, 0.5, 1, 2.1, 3.999, 15, 200 };
@@ -252,6 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(most_readings_do_not_look_at_the_clock),
+		T(to_be_asked_without_pause_is_no_reason_to_look),
 		T(it_agrees_with_the_clock_whatever_the_counters_rate),
 		T(it_follows_a_clock_that_is_slewed),
 		T(a_reading_that_is_interrupted_makes_no_window),
