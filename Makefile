@@ -54,7 +54,7 @@ COMPILE = $(CC) $(OWN_CPPFLAGS) $(CPPFLAGS) $(OWN_CFLAGS) $(CFLAGS) -MMD -MP
 # V=1 shows the commands.
 say = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$1' '$@'; )
 
-.PHONY: all install uninstall deps deps-all demo check check-all asan tsan \
+.PHONY: all install uninstall deps deps-all demo check check-all wider asan tsan \
 	relacy bench instructions dist clean FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -129,7 +129,7 @@ deps-all:
 # So that `make -j deps check` installs first.
 ifneq (,$(filter deps deps-all,$(MAKECMDGOALS)))
 $(OBJECTS) $B/versions-agree: | $(filter deps deps-all,$(MAKECMDGOALS))
-check check-all demo asan tsan relacy coverage replay fuzz bench bench-peers \
+check check-all wider demo asan tsan relacy coverage replay fuzz bench bench-peers \
 		instructions: | \
 	$(filter deps deps-all,$(MAKECMDGOALS))
 endif
@@ -138,6 +138,11 @@ clean:
 	rm -rf build
 
 FORCE:
+
+# They share folders, and processors.
+ifneq (,$(filter check-all wider,$(MAKECMDGOALS)))
+.NOTPARALLEL:
+endif
 
 # -------------------------------------------------------------- the tests
 #
@@ -249,11 +254,14 @@ tsan:
 relacy: all
 	@B=$B CC='$(CC)' CXX='$(CXX)' sh tests/relacy/run.sh
 
-# The same tests by clang, under the sanitizers and with fewer parts; histories
-# that are longer than in `check`, of threads (tests/kit/linear.h) and of locks
-# under faults (tests/wire/history.c); what strangers' bytes do; and what a call
-# costs.
-check-all: check asan tsan relacy replay fuzz
+# `wider` is the same tests under the sanitizers and by clang, a build with fewer
+# parts, longer histories of threads (tests/kit/linear.h) and of locks under faults
+# (tests/wire/history.c), what strangers' bytes do, and what a call costs.
+check-all: check wider
+wider: asan tsan relacy replay fuzz
+	@$(MAKE) --no-print-directory B=build/debug EXTRA=-DPMZ_DEBUG CFLAGS='-O1 -g' \
+		$(addprefix build/debug/tests/,race/linear race/linear_breaker \
+		wire/history)
 	@PIPEMAZE_LINEAR=100000 build/debug/tests/race/linear
 	@PIPEMAZE_LINEAR=100000 build/debug/tests/race/linear_breaker
 	@PIPEMAZE_HISTORY=10000,7 build/debug/tests/wire/history

@@ -30,7 +30,7 @@ printf '%s\n' "$head" | awk '
 	fail "no test shows the defect above"
 
 # And each test of the file is in the table.
-sed -n 's/^	T(\([a-z_]*\)),$/\1/p' $table | while read -r name; do
+sed -n 's/^	T(\([a-z0-9_]*\)),$/\1/p' $table | while read -r name; do
 	printf '%s\n' "$tests" | grep -qx "unit/claims.c $name" ||
 		fail "$name is not in the table"
 done

@@ -10,8 +10,14 @@ have_header() {
 	return 1
 }
 
+# clang's own runtime, which its package only recommends.
+have_runtime() {
+	have_command clang &&
+		[ -e "$(clang -print-file-name="libclang_rt.$1-$(uname -m).a")" ]
+}
+
 missing=
-need() { # command|header NAME DEBIAN-PACKAGE
+need() { # command|header|runtime NAME DEBIAN-PACKAGE
 	"have_$1" "$2" || case " $missing " in
 	*" $3 "*) ;;
 	*) missing="$missing $3" ;;
@@ -32,7 +38,8 @@ need header check.h check
 if [ "$1" = all ]; then
 	need command clang clang
 	need command g++ g++
-	need command valgrind valgrind
+	need runtime fuzzer libclang-rt-dev
+	need header valgrind/callgrind.h valgrind
 	need command gcovr gcovr
 	need header relacy/relacy.hpp relacy-dev
 	need header event2/event.h libevent-dev
@@ -43,8 +50,8 @@ fi
 if ! have_command apt-get; then
 	cat >&2 <<-TXT
 	make deps installs by apt, which is not here. Missing, by Debian's names:$missing
-	Fedora: gcc glibc-devel pkgconf python3 xxhash-devel libmd-devel hiredis-devel redis libcmocka-devel check-devel (all: clang gcc-c++ valgrind libevent-devel libmemcached-devel)
-	Alpine: build-base pkgconf python3 xxhash-dev libmd-dev hiredis-dev redis cmocka-dev check-dev (all: clang g++ valgrind libevent-dev libmemcached-dev)
+	Fedora: gcc glibc-devel pkgconf python3 xxhash-devel libmd-devel hiredis-devel redis libcmocka-devel check-devel (all: clang compiler-rt gcc-c++ valgrind-devel libevent-devel libmemcached-devel)
+	Alpine: build-base pkgconf python3 xxhash-dev libmd-dev hiredis-dev redis cmocka-dev check-dev (all: clang compiler-rt g++ valgrind-dev libevent-dev libmemcached-dev)
 	macOS:  brew install pkgconf xxhash libmd hiredis redis cmocka check (all: Xcode's tools have clang)
 	TXT
 	exit 1

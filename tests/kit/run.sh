@@ -1,5 +1,5 @@
 # run.sh PROGRAM-OR-SCRIPT... - runs all of them, even when one fails: as many at
-# a time as there are processors, and then, one by one, those of tests/wire,
+# a time as there are processors, and then, one by one, those with servers,
 # which wait on the real clock, and the scripts. What each one prints comes out
 # when it ends.
 set -u
@@ -21,11 +21,11 @@ trap 'rm -f "$failed"' EXIT
 together= alone=
 for test; do
 	case $test in
-	*/wire/* | *.sh) alone="$alone $test" ;;
+	*/wire/* | */oom/redis | *.sh) alone="$alone $test" ;;
 	*) together="$together $test" ;;
 	esac
 done
-at_once=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+at_once=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 run() { xargs -n 1 -P "$1" sh tests/kit/run.sh --one "$failed"; }
 [ -z "$together" ] || echo "$together" | run "$at_once"
 [ -z "$alone" ] || echo "$alone" | run 1

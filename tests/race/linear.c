@@ -105,7 +105,7 @@ START_TEST(a_read_after_a_write_sees_it)
 }
 END_TEST
 
-/* Both readers are beside both writes, but may not see them in two orders. */
+/* Both readers are beside the write, but may not see them in two orders. */
 START_TEST(two_readers_see_one_order)
 {
 	int same;

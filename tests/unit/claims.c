@@ -88,7 +88,7 @@
  *   -> unit/lock_proto.c every_mask_of_five_nodes_is_judged_by_count
  *   -> wire/quorum.c two_of_five_dead_or_hung_neither_fail_nor_slow_it
  * no wait after an error: all ask in a hot loop while Redis is down
- *   the client that these locks take the place of
+ *   an unpublished client, which these locks take the place of
  *   -> unit/claims_locks.c a_server_that_is_down_is_not_asked_in_a_hot_loop
  * connections are inherited by a program that is begun
  *   hiredis@29ea279

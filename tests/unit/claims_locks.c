@@ -44,8 +44,8 @@ static unsigned tries_to_a_server_that(fault_kind how, const char *words)
 }
 
 /* Waits come after a refusal only, and after an error the next try at once, so
- * that all ask in a hot loop while Redis is down. Seen in the client that these
- * locks take the place of. */
+ * that all ask in a hot loop while Redis is down. Seen in an unpublished client,
+ * which these locks take the place of. */
 static void a_server_that_is_down_is_not_asked_in_a_hot_loop(void **state)
 {
 	static const struct {

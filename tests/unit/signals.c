@@ -19,7 +19,7 @@
 
 #define EVERY_US 40
 #define HITS 1500   /* of each step, by the handler */
-#define PATIENCE 60 /* seconds, for what could hang */
+#define PATIENCE 300 /* seconds, for what could hang */
 #define NOW PMZ_S(1000)
 #define BURST 2000000000u
 #define A_RETRY_OF 5 /* so many calls: 20 % */

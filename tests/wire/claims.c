@@ -263,7 +263,7 @@ static pmz_ns answer_and_leave(line *l, int listener)
 	                 strlen(busy));
 	now = hear(l, &op);
 	hang_up(fd);
-	await(l, POLLRDHUP);
+	await(l, POLLHUP);
 	return now;
 }
 

@@ -49,7 +49,7 @@ static void leave(unsigned spare)
 	low.rlim_cur = LIMIT;
 	if (setrlimit(RLIMIT_NOFILE, &low))
 		kit_fail("no limit can be set");
-	for (filled = 0; (fd = dup(0)) >= 0; filled++)
+	for (filled = 0; (fd = dup(2)) >= 0; filled++)
 		fillers[filled] = fd;
 	if (filled < spare)
 		kit_fail("too many descriptors are open");
