@@ -340,10 +340,16 @@ static counts add_to_ring(pmz_breaker *b, uint64_t gate, int failed, int slow,
 	return c;
 }
 
+/* Acquire: whoever knows the rule finds the window that goes with it. */
+static uint64_t bucket_ns(const pmz_breaker *b)
+{
+	return pmz__load(&b->rules.bucket_ns, PMZ__ACQUIRE);
+}
+
 static counts add_to_windows(pmz_breaker *b, int failed, int slow, pmz_ns now,
                              int *full)
 {
-	uint64_t bucket = pmz__load(&b->rules.bucket_ns, PMZ__ACQUIRE);
+	uint64_t bucket = bucket_ns(b);
 	uint64_t start = pmz__window_start(&b->results, bucket, now);
 	uint64_t event = failed ? PMZ__EVENT | PMZ__MARKED : PMZ__EVENT;
 	uint64_t held = pmz__window_add(&b->results, event) - start;
@@ -732,7 +738,7 @@ static uint32_t probes_out(const pmz_breaker *b, uint64_t gate, pmz_ns now)
 static void read_window(const pmz_breaker *b, uint64_t gate, pmz_ns now,
                         pmz_breaker_stats *s)
 {
-	uint64_t bucket = pmz__load(&b->rules.bucket_ns, PMZ__ACQUIRE), held;
+	uint64_t bucket = bucket_ns(b), held;
 	uint64_t marks = pmz__load(&b->marks, PMZ__RELAXED), failed, slow;
 
 	if (state_of(gate) != PMZ_CLOSED)

@@ -87,7 +87,7 @@ struct pmz_breaker {
 
 static inline uint64_t pmz__rule(const pmz__a64 *rule)
 {
-	/* Relaxed: each rule holds on its own, but for bucket_ns beside an add. */
+	/* Relaxed: each rule holds on its own, but for bucket_ns. */
 	return pmz__load(rule, PMZ__RELAXED);
 }
 

@@ -300,7 +300,7 @@ int pmz_breaker_set(pmz_breaker *b, const pmz_breaker_config *cfg, pmz_ns now,
 		change_window(b, old_bucket, now);
 	if (pmz__rule(&b->rules.consecutive_max) == PMZ_NEVER)
 		forget_streak(b);
-	/* Release: pairs with the acquire in add_to_windows(). */
+	/* Release: pairs with the acquire in bucket_ns(). */
 #define SET(word, value) pmz__store(word, value, PMZ__RELEASE);
 	FOR_EACH_RULE(SET, &b->rules, &c)
 #undef SET

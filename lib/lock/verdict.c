@@ -137,16 +137,14 @@ static void judge_owned(pmz__seat *seat, int code)
 	seat->holds = 0;
 }
 
-/* The first of two releases was written and its reply lost; or, of one server,
- * a copy of what is owed came first. That this one finds nothing, or another
- * holder, of a lease that still stands, has one reason. */
+/* The first of two releases was written and its reply lost. That the second
+ * finds nothing, or another holder, of a lease that still stands, has one
+ * reason. */
 static void judge_release(const pmz__op *op, pmz__seat *seat, int code,
                           pmz_ns now)
 {
-	int may_be_second = seat->again || (seat->ghost && op->nodes == 1);
-
 	judge_owned(seat, code);
-	if (may_be_second && now < op->held_until)
+	if (seat->again && now < op->held_until)
 		seat->verdict = PMZ__YES;
 }
 

@@ -59,7 +59,9 @@ static void settle_debt(const pmz__conn *c, const pmz__await *a,
 		pmz__owed_paid(c->host->owed, a->debt);
 		return;
 	}
-	pmz__owed_renew(c->host->owed, a->debt);
+	/* While its op waits, that asks anew and hears what becomes of it. */
+	if (!a->op)
+		pmz__owed_renew(c->host->owed, a->debt);
 	if (c->host->cluster)
 		pmz__cluster_doubt(c->host->cluster);
 }
