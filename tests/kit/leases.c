@@ -19,6 +19,28 @@ pmz_locks_config kit_locks_config(void)
 	return cfg;
 }
 
+pmz_locks_config kit_locks_patient(void)
+{
+	pmz_locks_config cfg = { .size = sizeof(cfg) };
+
+	cfg.node_timeout_ns = cfg.connect_ns = PMZ_S(PATIENCE_S);
+	return cfg;
+}
+
+void kit_locks_expect_well(pmz_locks *locks)
+{
+	pmz_lease lease;
+	pmz_why why;
+	int status = pmz_lock_acquire(locks, "well", PMZ_S(30),
+	                              PMZ_S(PATIENCE_S), &lease, &why);
+
+	if (status)
+		kit_fail("%s: %s", pmz_status_name(status), why.text);
+	status = pmz_lock_release(locks, &lease);
+	if (status)
+		kit_fail("a release: %s", pmz_status_name(status));
+}
+
 pmz_locks *kit_locks_quorum(const char *const *addresses, size_t count,
                             const pmz_locks_config *cfg)
 {

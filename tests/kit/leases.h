@@ -29,11 +29,16 @@
 		"+client|id", "+client|tracking", "+subscribe"
 
 pmz_locks_config kit_locks_config(void); /* with these time-outs */
+/* So long that a busy machine is not taken for a failure. */
+pmz_locks_config kit_locks_patient(void);
 
 /* NULL for kit_locks_config(). */
 pmz_locks *kit_locks_open(const char *address, const pmz_locks_config *cfg);
 pmz_locks *kit_locks_quorum(const char *const *addresses, size_t count,
                             const pmz_locks_config *cfg);
+
+/* That a lock of these can be taken and given back. */
+void kit_locks_expect_well(pmz_locks *locks);
 
 /* An acquire on a thread of its own. */
 typedef struct kit_waiter {

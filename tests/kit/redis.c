@@ -429,6 +429,25 @@ void kit_redis_stop(kit_redis *r)
 	free(r);
 }
 
+void kit_redis_start_all(kit_redis **all, const char **addresses, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		all[i] = kit_redis_start(NULL);
+		if (addresses)
+			addresses[i] = kit_redis_address(all[i]);
+	}
+}
+
+void kit_redis_stop_all(kit_redis *const *all, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		kit_redis_stop(all[i]);
+}
+
 /* What a replica got from its master would be read again. */
 static void forget_keys(const kit_redis *r)
 {

@@ -33,6 +33,9 @@ typedef struct kit_redis kit_redis;
  * arguments up to a NULL: { "--requirepass", "x", NULL }. */
 kit_redis *kit_redis_start(const char *const *extra);
 void kit_redis_stop(kit_redis *r); /* NULL is fine */
+/* So many, and their addresses, which may be NULL. */
+void kit_redis_start_all(kit_redis **all, const char **addresses, size_t count);
+void kit_redis_stop_all(kit_redis *const *all, size_t count);
 
 const char *kit_redis_address(const kit_redis *r); /* redis://127.0.0.1:PORT */
 uint16_t kit_redis_port(const kit_redis *r);

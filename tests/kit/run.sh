@@ -1,5 +1,5 @@
 # run.sh PROGRAM-OR-SCRIPT... - runs all of them, even when one fails: as many at
-# a time as there are processors, and then, one by one, those with servers,
+# a time as there are processors, and then, one by one, those of tests/wire,
 # which wait on the real clock, and the scripts. What each one prints comes out
 # when it ends.
 set -u
@@ -21,7 +21,7 @@ trap 'rm -f "$failed"' EXIT
 together= alone=
 for test; do
 	case $test in
-	*/wire/* | */oom/redis | *.sh) alone="$alone $test" ;;
+	*/wire/* | *.sh) alone="$alone $test" ;;
 	*) together="$together $test" ;;
 	esac
 done

@@ -257,18 +257,6 @@ static void an_acquire_that_came_twice_is_one_lock(void **state)
 	assert_int_equal(locked(), 0);
 }
 
-/* A driver that sends what it owes may do so before the op's own command. */
-static void a_release_that_came_early_is_one_all_the_same(void **state)
-{
-	(void)state;
-	open_world(1);
-	rule(0, PMZ_LOCK_ACQUIRE, 1, (fault){ .how = REPLY_LOST });
-	expect_status(acquire(PMZ_S(1)), PMZ_OK);
-	world_settle(&w);
-	server_forget_all(&w, 0);
-	expect_status(release(&t.lease), PMZ_OK);
-}
-
 static void a_token_is_dead_after_its_first_release(void **state)
 {
 	(void)state;
@@ -1960,7 +1948,6 @@ static const struct CMUnitTest tests[] = {
 	T(a_lost_reply_is_asked_for_with_the_same_token),
 	T(a_broken_connection_is_asked_once_more_at_once),
 	T(an_acquire_that_came_twice_is_one_lock),
-	T(a_release_that_came_early_is_one_all_the_same),
 	T(a_token_is_dead_after_its_first_release),
 	T(an_acquire_that_lands_after_all_grants_nothing),
 	T(an_acquire_may_land_late_after_a_release_too),

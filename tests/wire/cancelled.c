@@ -39,10 +39,8 @@ static char text[128];
 
 static pmz_locks *open_at(const char *const *where, size_t count)
 {
-	pmz_locks_config cfg = kit_locks_config();
+	pmz_locks_config cfg = kit_locks_patient();
 
-	cfg.node_timeout_ns = PMZ_S(5);
-	cfg.connect_ns = PMZ_S(5);
 	return kit_locks_quorum(where, count, &cfg);
 }
 
@@ -445,24 +443,16 @@ static void a_wait_for_a_bulkhead_that_is_cancelled_takes_nothing(void **state)
 
 static int start(void **state)
 {
-	unsigned i;
-
 	(void)state;
 	alarm(PATIENCE);
-	for (i = 0; i < NODES; i++) {
-		servers[i] = kit_redis_start(NULL);
-		addresses[i] = kit_redis_address(servers[i]);
-	}
+	kit_redis_start_all(servers, addresses, NODES);
 	return 0;
 }
 
 static int stop(void **state)
 {
-	unsigned i;
-
 	(void)state;
-	for (i = 0; i < NODES; i++)
-		kit_redis_stop(servers[i]);
+	kit_redis_stop_all(servers, NODES);
 	return 0;
 }
 

@@ -64,15 +64,6 @@ static void leave_plenty(void)
 	setrlimit(RLIMIT_NOFILE, &usual);
 }
 
-static pmz_locks_config patient(void)
-{
-	pmz_locks_config cfg = { .size = sizeof(cfg) };
-
-	cfg.node_timeout_ns = PMZ_S(5);
-	cfg.connect_ns = PMZ_S(5);
-	return cfg;
-}
-
 /* It says what is missing; 1 if anything was. */
 static int is_short(int status, const pmz_why *why)
 {
@@ -103,21 +94,10 @@ static int use(pmz_locks *locks)
 	return shortages;
 }
 
-static void expect_well(pmz_locks *locks)
-{
-	pmz_lease lease;
-	pmz_why why;
-	int status = pmz_lock_acquire(locks, "z", TTL, PMZ_S(5), &lease, &why);
-
-	if (status)
-		fail_msg("%s: %s", pmz_status_name(status), why.text);
-	expect_status(pmz_lock_release(locks, &lease), PMZ_OK);
-}
-
 static int open_with(unsigned spare, const char *const *where, size_t count,
                      pmz_locks **locks)
 {
-	pmz_locks_config cfg = patient();
+	pmz_locks_config cfg = kit_locks_patient();
 	pmz_why why;
 	int status;
 
@@ -139,7 +119,7 @@ static int use_with(unsigned spare, const char *const *where, size_t count)
 		shortages = use(locks);
 	leave_plenty();
 	if (locks)
-		expect_well(locks);
+		kit_locks_expect_well(locks);
 	pmz_locks_close(locks);
 	assert_int_equal(count_open(), before);
 	return shortages > 0;
@@ -194,7 +174,7 @@ static void bring_back(void *unused)
 
 static void a_wait_goes_on_when_there_are_descriptors_again(void **state)
 {
-	pmz_locks_config cfg = patient();
+	pmz_locks_config cfg = kit_locks_patient();
 	pmz_locks *locks = kit_locks_open(addresses[0], &cfg);
 	unsigned before = count_open();
 	kit_errand errand;
@@ -217,7 +197,7 @@ static void a_wait_goes_on_when_there_are_descriptors_again(void **state)
 
 static void one_who_cannot_queue_is_told(void **state)
 {
-	pmz_locks_config cfg = patient();
+	pmz_locks_config cfg = kit_locks_patient();
 	pmz_locks *locks = kit_locks_open(addresses[0], &cfg);
 	kit_waiter first;
 	pmz_lease lease;
@@ -243,24 +223,16 @@ static void one_who_cannot_queue_is_told(void **state)
 
 static int start(void **state)
 {
-	unsigned i;
-
 	(void)state;
 	getrlimit(RLIMIT_NOFILE, &usual);
-	for (i = 0; i < NODES; i++) {
-		servers[i] = kit_redis_start(NULL);
-		addresses[i] = kit_redis_address(servers[i]);
-	}
+	kit_redis_start_all(servers, addresses, NODES);
 	return 0;
 }
 
 static int stop(void **state)
 {
-	unsigned i;
-
 	(void)state;
-	for (i = 0; i < NODES; i++)
-		kit_redis_stop(servers[i]);
+	kit_redis_stop_all(servers, NODES);
 	return 0;
 }
 

@@ -45,10 +45,8 @@ static char text[128];
 
 static pmz_locks *open_at(const char *where)
 {
-	pmz_locks_config cfg = kit_locks_config();
+	pmz_locks_config cfg = kit_locks_patient();
 
-	cfg.node_timeout_ns = PMZ_S(10);
-	cfg.connect_ns = PMZ_S(10);
 	return kit_locks_open(where, &cfg);
 }
 

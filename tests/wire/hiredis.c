@@ -46,21 +46,15 @@ static char text[512];
 
 static int start_servers(void **state)
 {
-	unsigned i;
-
 	(void)state;
-	for (i = 0; i < NODES; i++)
-		servers[i] = kit_redis_start(NULL);
+	kit_redis_start_all(servers, NULL, NODES);
 	return 0;
 }
 
 static int stop_servers(void **state)
 {
-	unsigned i;
-
 	(void)state;
-	for (i = 0; i < NODES; i++)
-		kit_redis_stop(servers[i]);
+	kit_redis_stop_all(servers, NODES);
 	return 0;
 }
 

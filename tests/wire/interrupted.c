@@ -89,10 +89,8 @@ static void storm_end(timer_t timer)
 
 static pmz_locks *open_at(const char *const *where, size_t count)
 {
-	pmz_locks_config cfg = kit_locks_config();
+	pmz_locks_config cfg = kit_locks_patient();
 
-	cfg.node_timeout_ns = PMZ_S(5);
-	cfg.connect_ns = PMZ_S(5);
 	return kit_locks_quorum(where, count, &cfg);
 }
 

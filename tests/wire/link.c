@@ -1214,6 +1214,39 @@ static void a_server_that_has_left_a_cluster_is_forgotten(void **state)
 	stage_close(&s[1]);
 }
 
+/* Else it would find nothing, and be told that the lock was lost. */
+static void a_release_that_is_redirected_is_sent_there_once(void **state)
+{
+	stage s[2] = { stage_open(), stage_open() };
+	rig r = rig_to_cluster(s[0].port);
+	pmz_lock_rules rules = rules_of(LONG);
+	pmz_lease lease = { .name = "x", .token = "t", .ttl = PMZ_S(30) };
+	pmz_lock_op op;
+
+	(void)state;
+	lease.until = pmz_now() + PMZ_S(30);
+	lease.opaque[0] = 1; /* an acquire of it may be under way */
+	expect_status(pmz_lock_op_release(&op, &rules, &lease, pmz_now(), NULL),
+	              PMZ_OK);
+	send_next(&r, &op);
+	stage_accept(&s[0]);
+	push(&r);
+	stage_hears(&s[0], "{lock:x}:x:");
+	stage_redirects(&s[0], "MOVED", &s[1]);
+	while (!stage_is_visited(&s[1]))
+		step(&r, &op, PMZ_MS(1));
+	stage_accept(&s[1]);
+	push(&r);
+	stage_hears(&s[1], "{lock:x}:x:");
+	assert_null(strstr(strstr(s[1].heard, "{lock:x}:x:") + 1,
+	                   "{lock:x}:x:"));
+	stage_says(&s[1], "$1\r\n1\r\n");
+	expect_status(finish(&r, &op, NULL, NULL), PMZ_OK);
+	rig_close(&r);
+	stage_close(&s[0]);
+	stage_close(&s[1]);
+}
+
 static void a_redirection_to_nowhere_is_told(void **state)
 {
 	static const char *const rows[] = {
@@ -1283,6 +1316,8 @@ int main(void)
 		cmocka_unit_test(
 			two_servers_of_a_cluster_are_waited_for_as_one),
 		cmocka_unit_test(a_server_that_has_left_a_cluster_is_forgotten),
+		cmocka_unit_test(
+			a_release_that_is_redirected_is_sent_there_once),
 		cmocka_unit_test(a_redirection_to_nowhere_is_told),
 	};
 

@@ -31,23 +31,15 @@ static char text[512];
 
 static int start_servers(void **state)
 {
-	unsigned i;
-
 	(void)state;
-	for (i = 0; i < NODES; i++) {
-		nodes[i] = kit_redis_start(NULL);
-		addresses[i] = kit_redis_address(nodes[i]);
-	}
+	kit_redis_start_all(nodes, addresses, NODES);
 	return 0;
 }
 
 static int stop_servers(void **state)
 {
-	unsigned i;
-
 	(void)state;
-	for (i = 0; i < NODES; i++)
-		kit_redis_stop(nodes[i]);
+	kit_redis_stop_all(nodes, NODES);
 	return 0;
 }
 

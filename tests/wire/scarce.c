@@ -1,5 +1,5 @@
 /*
- * redis.c - every allocation on the way to a lock of Redis fails once: the
+ * scarce.c - every allocation on the way to a lock of Redis fails once: the
  * library's own, and those that hiredis makes for it.
  */
 #include "expect.h"
@@ -163,16 +163,6 @@ static void say(const kit_redis *r, const char *command, const char *key)
 	kit_redis_ask(r, reply, sizeof(reply), command, key, NULL);
 }
 
-/* Patient, so that a busy machine is not taken for a failure. */
-static pmz_locks_config patient(void)
-{
-	pmz_locks_config cfg = { .size = sizeof(cfg) };
-
-	cfg.node_timeout_ns = PMZ_S(5);
-	cfg.connect_ns = PMZ_S(5);
-	return cfg;
-}
-
 /* What lacks memory says so. */
 static void expect_short(int status, const char *text)
 {
@@ -207,23 +197,12 @@ static void use(pmz_locks *locks)
 	expect_done_or_short(pmz_lock_release(locks, &lease), NULL);
 }
 
-static void expect_well(pmz_locks *locks)
-{
-	pmz_lease lease;
-	pmz_why why;
-	int status = pmz_lock_acquire(locks, "z", TTL, PMZ_S(5), &lease, &why);
-
-	if (status)
-		fail_msg("%s: %s", pmz_status_name(status), why.text);
-	expect_status(pmz_lock_release(locks, &lease), PMZ_OK);
-}
-
 typedef void (*user)(pmz_locks *locks);
 
 /* How many allocations have failed. */
 static unsigned run(const char *const *where, size_t count, user work)
 {
-	pmz_locks_config cfg = patient();
+	pmz_locks_config cfg = kit_locks_patient();
 	unsigned failed;
 	pmz_locks *locks;
 	pmz_why why;
@@ -238,7 +217,7 @@ static unsigned run(const char *const *where, size_t count, user work)
 	}
 	work(locks);
 	failed = scarce_end();
-	expect_well(locks);
+	kit_locks_expect_well(locks);
 	pmz_locks_close(locks);
 	assert_int_equal(scarce_live(), 0);
 	return failed;
@@ -535,14 +514,10 @@ static int start(void **state)
 {
 	static const char *const cluster[] = { "--cluster-enabled", "yes",
 		                               NULL };
-	size_t i;
 
 	(void)state;
 	dl_iterate_phdr(note_hiredis, NULL);
-	for (i = 0; i < NODES; i++) {
-		servers[i] = kit_redis_start(NULL);
-		addresses[i] = kit_redis_address(servers[i]);
-	}
+	kit_redis_start_all(servers, addresses, NODES);
 	clustered = kit_redis_start(cluster);
 	kit_redis_ask(clustered, reply, sizeof(reply), "CLUSTER",
 	              "ADDSLOTSRANGE", "0", "16383", NULL);
@@ -553,11 +528,8 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-	size_t i;
-
 	(void)state;
-	for (i = 0; i < NODES; i++)
-		kit_redis_stop(servers[i]);
+	kit_redis_stop_all(servers, NODES);
 	kit_redis_stop(clustered);
 	return 0;
 }
