@@ -329,10 +329,12 @@ static int push_debt(void *ctx, const pmz__debt *debt)
 	       push(c, &a, begins);
 }
 
-/* One that has just answered all it was asked is taken to be there still. */
+/* One that has answered what it was asked just now is taken to be there still.
+ * By when it was asked: an answer that has lain there may have the connection's
+ * end behind it. */
 static int is_fresh(const pmz__conn *c, pmz_ns now)
 {
-	return !c->queue.count && now < c->heard_at + PMZ__FRESH_NS;
+	return !c->queue.count && now < c->asked_at + PMZ__FRESH_NS;
 }
 
 int pmz__conn_ready(pmz__conn *c, int insists, pmz_ns now, char *text,

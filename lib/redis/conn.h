@@ -23,7 +23,7 @@
 
 /* An answer longer than this is none of ours. */
 #define PMZ__REPLY_MAX ((size_t)4 << 20)
-/* A connection that lay idle for longer may have been closed meanwhile. */
+/* A connection may have been closed that was last asked something longer ago. */
 #define PMZ__FRESH_NS PMZ_MS(1)
 #define PMZ__ELEMENTS_MAX 65536 /* of one list in it */
 
@@ -49,7 +49,7 @@ struct pmz__conn {
 	uint32_t down;  /* nothing has come since a connect or command failed */
 	uint32_t logins; /* that are unanswered */
 	uint64_t logins_end;
-	pmz_ns heard_at; /* the last bytes came */
+	pmz_ns asked_at; /* the last bytes were written */
 	pmz_ns patience; /* of the socket, when it is read from and sleeps */
 	uint64_t serial; /* +1 with each connection: another one is another */
 	int fd;

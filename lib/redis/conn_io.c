@@ -79,6 +79,7 @@ void pmz__conn_write(pmz__conn *c, pmz_ns now)
 			return;
 		}
 		pmz__out_wrote(&c->out, (size_t)n);
+		c->asked_at = now;
 		tell_sent(c, now);
 	}
 }
@@ -112,7 +113,6 @@ static void take_answers(pmz__conn *c, pmz_ns now)
 static void take_bytes(pmz__conn *c, const char *bytes, size_t len, pmz_ns now)
 {
 	c->unread += len;
-	c->heard_at = now;
 	if (redisReaderFeed(c->reader, bytes, len) != REDIS_OK) {
 		pmz__conn_close(c, "out of memory", now);
 		return;

@@ -493,6 +493,40 @@ static void what_nobody_asked_for_ends_an_idle_connection(void **state)
 	stage_close(&s);
 }
 
+/* An end behind an answer that nobody has read. */
+static void an_answer_that_has_lain_there_hides_no_end(void **state)
+{
+	stage s = stage_open();
+	rig r = rig_to("", s.port, "");
+	pmz_lock_rules rules = rules_of(LONG);
+	pmz_lease lease = { .name = "x", .token = "t", .ttl = PMZ_S(30) };
+	pmz_lock_op op;
+
+	(void)state;
+	begin_acquire(&op, "y", LONG);
+	send_next(&r, &op);
+	stage_accept(&s);
+	push(&r);
+	stage_hears(&s, "lock:y");
+	r.link->type->forget(r.link, &op, pmz_now());
+	stage_says(&s, GRANTED);
+	kit_doze(5); /* so that it is long ago */
+	close(s.client);
+	s.client = -1;
+	kit_doze(20);
+	lease.until = pmz_now() + PMZ_S(30);
+	lease.opaque[0] = 1; /* an acquire of it may be under way */
+	expect_status(pmz_lock_op_release(&op, &rules, &lease, pmz_now(), NULL),
+	              PMZ_OK);
+	send_next(&r, &op);
+	assert_true(stage_is_visited(&s));
+	stage_accept(&s);
+	stage_says(&s, "$1\r\n1\r\n");
+	expect_status(finish(&r, &op, NULL, NULL), PMZ_OK);
+	rig_close(&r);
+	stage_close(&s);
+}
+
 static void an_abandon_goes_behind_what_is_overdue(void **state)
 {
 	stage s = stage_open();
@@ -1287,6 +1321,7 @@ int main(void)
 		cmocka_unit_test(
 			an_idle_connection_that_was_closed_is_not_written_to),
 		cmocka_unit_test(what_nobody_asked_for_ends_an_idle_connection),
+		cmocka_unit_test(an_answer_that_has_lain_there_hides_no_end),
 		cmocka_unit_test(an_abandon_goes_behind_what_is_overdue),
 		cmocka_unit_test(
 			an_abandon_without_answer_is_sent_first_on_the_next),

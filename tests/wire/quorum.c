@@ -438,7 +438,7 @@ static void a_release_that_a_majority_did_not_have_is_lost(void **state)
 	/* The kernel brings the end of a dead server's connections in its own
 	 * time, and a release that finds it out by writing may have been done.
 	 */
-	kit_doze(300);
+	kit_doze(50);
 	expect_status(pmz_lock_release(locks, &lease), PMZ_E_LOST);
 	expect_only_the_other(0);
 }
