@@ -2,16 +2,14 @@
  * bulkhead.c - a count that never passes its limit.
  *
  * One word has all that admission depends on, and what is counted with it:
- * in use << 40 | generation << 32 | admitted. Entering is a compare-and-swap, so
- * the limit is exact. The limit and the generation are read by all and seldom
- * written, so they stand on another line, where a look at them costs nothing.
+ * in use << 40 | generation << 16 | admitted. Entering, leaving and a reset are
+ * each one compare-and-swap of it, so they follow one another in some order and
+ * the limit is exact. A permit has the generation it entered in. A reset begins
+ * the next one, in which the permits of all before are void.
  *
- * Leaving is one subtraction, which spares two threads a trip of the line between
- * them. What is in use stands on top, so that nothing else feels it, and is put
- * back if it was wrong, unless a reset has set the count anew since. Where nobody
- * was inside (a permit settled twice) it is below 0 until then, which reads as
- * full. Where a reset came just before it, after the look at the generation, one
- * more may enter, beside those whom the reset ceased to count.
+ * The admitted are too many for their 16 bits. Who passes a half of them counts
+ * it in `halves`, a moment later; the half that the word stands in shows whether
+ * that moment is over, so that a reader counts it meanwhile.
  */
 #include "core/bulkhead.h"
 
@@ -24,9 +22,11 @@
 #define LIMIT 64
 #define IN_USE_SHIFT 40
 #define ONE_IN_USE ((uint64_t)1 << IN_USE_SHIFT)
-#define GENERATION ((uint64_t)1 << 32)
-#define GENERATION_MASK ((uint64_t)0xff << 32)
-#define ADMITTED_MASK ((uint64_t)UINT32_MAX)
+#define GENERATION ((uint64_t)1 << 16)
+#define GENERATION_MASK ((uint64_t)0xffffff << 16)
+#define ADMITTED_MASK ((uint64_t)0xffff)
+#define HALF_SHIFT 15
+#define HALF_MASK (((uint64_t)1 << HALF_SHIFT) - 1)
 
 #define HELD 1 /* a permit's first word; its second is the generation */
 
@@ -36,13 +36,12 @@
 
 struct pmz_bulkhead {
 	pmz__a64 identity;
-	pmz__a64 limit;
+	pmz__a64 limit; /* read by all and seldom written, so on its own line */
 	pmz__a64 in_use_max;
-	pmz__a64 generation; /* as in the word, or one before it */
-	uint64_t spare[4];
+	uint64_t spare[5];
 
 	pmz__a64 word;
-	pmz__a64 laps; /* of the word's count of the admitted */
+	pmz__a64 halves; /* of the admitted, each of 2^15 */
 	uint64_t more_spare[6];
 
 	pmz__a64 refusals;
@@ -117,7 +116,6 @@ void pmz_bulkhead_free(pmz_bulkhead *h)
 	pmz__free(h);
 }
 
-/* Below 0 it is as much as can be. */
 static uint64_t in_use(uint64_t word)
 {
 	return word >> IN_USE_SHIFT;
@@ -156,8 +154,8 @@ int pmz_bulkhead_acquire(pmz_bulkhead *h, pmz_ns now, pmz_permit *permit)
 		}
 	} while (!pmz__cas(&h->word, &word, with_one_more(word),
 	                   PMZ__ACQUIRE));
-	if (PMZ__UNLIKELY((word & ADMITTED_MASK) == ADMITTED_MASK))
-		pmz__add(&h->laps, 1, PMZ__RELAXED);
+	if (PMZ__UNLIKELY((word & HALF_MASK) == HALF_MASK))
+		pmz__add(&h->halves, 1, PMZ__RELAXED);
 	note_highest(h, in_use(word) + 1);
 	permit->opaque[0] = HELD;
 	permit->opaque[1] = word & GENERATION_MASK;
@@ -168,34 +166,6 @@ static int nothing_to_give(pmz_bulkhead *h)
 {
 	pmz__add(&h->over_releases, 1, PMZ__RELAXED);
 	return PMZ_E_STATE;
-}
-
-static int may_leave(uint64_t word, uint64_t generation)
-{
-	return in_use(word) && in_use(word) <= PMZ__BULKHEAD_MAX &&
-	       (word & GENERATION_MASK) == generation;
-}
-
-/* After a reset, or while one is under way. */
-static int leave_carefully(pmz_bulkhead *h, uint64_t generation)
-{
-	uint64_t word = pmz__load(&h->word, PMZ__RELAXED);
-
-	do {
-		if (!may_leave(word, generation))
-			return nothing_to_give(h);
-	} while (!pmz__cas(&h->word, &word, word - ONE_IN_USE, PMZ__RELEASE));
-	return PMZ_OK;
-}
-
-/* A reset since then has put it back already. */
-static void put_back(pmz_bulkhead *h, uint64_t generation)
-{
-	uint64_t word = pmz__load(&h->word, PMZ__RELAXED);
-
-	while ((word & GENERATION_MASK) == generation &&
-	       !pmz__cas(&h->word, &word, word + ONE_IN_USE, PMZ__RELAXED))
-		;
 }
 
 int pmz_bulkhead_settle(pmz_bulkhead *h, pmz_permit *permit, pmz_outcome how,
@@ -210,15 +180,14 @@ int pmz_bulkhead_settle(pmz_bulkhead *h, pmz_permit *permit, pmz_outcome how,
 		return nothing_to_give(h);
 	generation = permit->opaque[1];
 	permit->opaque[0] = permit->opaque[1] = 0;
-	if (PMZ__UNLIKELY(pmz__load(&h->generation, PMZ__RELAXED) !=
-	                  generation))
-		return leave_carefully(h, generation);
+	word = pmz__load(&h->word, PMZ__RELAXED);
 	/* Release: pairs with the acquire in pmz_bulkhead_acquire(). */
-	word = pmz__sub(&h->word, ONE_IN_USE, PMZ__RELEASE);
-	if (PMZ__LIKELY(may_leave(word, generation)))
-		return PMZ_OK;
-	put_back(h, word & GENERATION_MASK);
-	return nothing_to_give(h);
+	do {
+		if (PMZ__UNLIKELY(!in_use(word) ||
+		                  (word & GENERATION_MASK) != generation))
+			return nothing_to_give(h);
+	} while (!pmz__cas(&h->word, &word, word - ONE_IN_USE, PMZ__RELEASE));
+	return PMZ_OK;
 }
 
 int pmz_bulkhead_resize(pmz_bulkhead *h, uint32_t limit)
@@ -240,22 +209,29 @@ void pmz_bulkhead_reset(pmz_bulkhead *h)
 		next = (word & ADMITTED_MASK) |
 		       ((word + GENERATION) & GENERATION_MASK);
 	} while (!pmz__cas(&h->word, &word, next, PMZ__ACQ_REL));
-	pmz__store(&h->generation, next & GENERATION_MASK, PMZ__RELAXED);
+}
+
+/* `halves` was read before the word, so it lacks one at most. */
+static uint64_t admitted(uint64_t halves, uint64_t word)
+{
+	uint64_t one_is_missing = (halves ^ (word >> HALF_SHIFT)) & 1;
+
+	return ((halves + one_is_missing) << HALF_SHIFT) + (word & HALF_MASK);
 }
 
 int pmz_bulkhead_read(const pmz_bulkhead *h, pmz_bulkhead_stats *out)
 {
 	pmz_bulkhead_stats s;
-	uint64_t word;
+	uint64_t halves, word;
 
 	PMZ__ASSERT(h && out);
 	memset(&s, 0, sizeof(s));
+	halves = pmz__load(&h->halves, PMZ__ACQUIRE);
 	word = pmz__load(&h->word, PMZ__RELAXED);
-	if (in_use(word) <= PMZ__BULKHEAD_MAX)
-		s.in_use = (uint32_t)in_use(word);
+	s.in_use = (uint32_t)in_use(word);
 	s.limit = (uint32_t)pmz__load(&h->limit, PMZ__RELAXED);
 	s.in_use_max = (uint32_t)pmz__load(&h->in_use_max, PMZ__RELAXED);
-	s.admitted = (pmz__load(&h->laps, PMZ__RELAXED) << 32) + (word & ADMITTED_MASK);
+	s.admitted = admitted(halves, word);
 	s.refusals = pmz__load(&h->refusals, PMZ__RELAXED);
 	s.over_releases = pmz__load(&h->over_releases, PMZ__RELAXED);
 	return pmz__stats_write(out, &s, sizeof(s));

@@ -1,5 +1,5 @@
 /*
- * bulkhead.h - how wide a bulkhead can be: the sign of 24 bits is not for calls.
+ * bulkhead.h - how wide a bulkhead can be.
  */
 #ifndef PMZ_LIB_CORE_BULKHEAD_H
 #define PMZ_LIB_CORE_BULKHEAD_H

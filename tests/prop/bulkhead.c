@@ -108,9 +108,6 @@ static void resize(struct paper *p, pmz_bulkhead *h, dice *d)
 
 static void reset(struct paper *p, pmz_bulkhead *h)
 {
-	/* Longer than that the permits here are not void. */
-	if (p->resets == 255)
-		return;
 	pmz_bulkhead_reset(h);
 	p->resets++;
 	p->in_use = 0;

@@ -22,6 +22,7 @@ static struct bench {
 	pmz_pipe *pipe;
 	pmz_permit mine, its;
 	int my_status, its_status;
+	uint64_t count;
 	pmz_call call;
 	pmz_step step;
 } t;
@@ -253,6 +254,15 @@ static void it_resets_and_enters(void *ctx)
 	it_takes_a_slot(ctx);
 }
 
+static void it_resets_often_and_enters(void *ctx)
+{
+	int i;
+
+	for (i = 0; i < 256; i++)
+		it_resets(ctx);
+	it_takes_a_slot(ctx);
+}
+
 static int nobody_is_inside(void)
 {
 	return inside().in_use == 0;
@@ -279,6 +289,54 @@ static void a_slot_from_before_a_reset_frees_no_other(void **state)
 
 	(void)state;
 	meet(&m);
+}
+
+static void a_slot_from_before_many_resets_frees_no_other(void **state)
+{
+	const struct meeting m = { i_hold_the_only_slot, i_give_my_slot_back,
+		                   it_resets_often_and_enters,
+		                   it_alone_is_inside };
+
+	(void)state;
+	meet(&m);
+}
+
+/* The word counts so many, and the next one is counted beside it too. */
+#define IN_THE_WORD 32767
+
+static void many_have_been_inside(void)
+{
+	int i;
+
+	one_slot_is_free();
+	for (i = 0; i < IN_THE_WORD; i++) {
+		i_take_a_slot(NULL);
+		i_give_my_slot_back(NULL);
+	}
+}
+
+static void i_read_the_count(void *ctx)
+{
+	(void)ctx;
+	t.count = inside().admitted;
+}
+
+static int all_are_counted_once(void)
+{
+	return inside().admitted == IN_THE_WORD + 1 &&
+	       t.count - IN_THE_WORD <= 1;
+}
+
+static void a_count_is_whole_at_any_moment(void **state)
+{
+	const struct meeting reads = { many_have_been_inside, i_read_the_count,
+		                       it_takes_a_slot, all_are_counted_once };
+	const struct meeting takes = { many_have_been_inside, i_take_a_slot,
+		                       i_read_the_count, all_are_counted_once };
+
+	(void)state;
+	meet(&reads);
+	meet(&takes);
 }
 
 /* The breaker's probes. */
@@ -954,6 +1012,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_slot_given_back_is_taken_or_free),
 	cmocka_unit_test(a_slot_given_back_at_a_reset_is_free),
 	cmocka_unit_test(a_slot_from_before_a_reset_frees_no_other),
+	cmocka_unit_test(a_slot_from_before_many_resets_frees_no_other),
+	cmocka_unit_test(a_count_is_whole_at_any_moment),
 	cmocka_unit_test(the_only_place_is_taken_once_as_a_rest_ends),
 	cmocka_unit_test(the_only_place_is_handed_on_once_as_a_lease_ends),
 	cmocka_unit_test(who_comes_late_does_not_free_what_was_handed_on),

@@ -408,7 +408,7 @@ static const linear_guard bucket = {
 	.step = step_bucket,
 };
 
-/* The bulkhead, in the company that leaves its promise whole. */
+/* The bulkhead. */
 
 enum { ENTER, LEAVE, RESIZE, RESET, LOOK, STATS };
 
@@ -423,17 +423,16 @@ static const char *const bulkhead_kinds[] = {
 
 #define NOW 0
 
-/* What stands in a history: each company has a LOOK or two beside. */
+/* What stands in a history, with a LOOK or two beside. The limit is read before
+ * the rest, which is a move of its own only where it is set meanwhile. */
 static const struct company {
 	unsigned kinds[4];
 	unsigned enter_moves;
-	int copies; /* permits that two threads settle */
 } companies[] = {
-	{ { ENTER, ENTER, LEAVE, LEAVE }, 1, 0 },
-	{ { ENTER, LEAVE, RESIZE, ENTER }, 2, 0 },
-	{ { LEAVE, LEAVE, LEAVE, LEAVE }, 1, 1 },
-	{ { ENTER, ENTER, ENTER, RESET }, 1, 0 },
-	{ { LEAVE, LEAVE, LEAVE, RESET }, 1, 1 },
+	{ { ENTER, ENTER, LEAVE, LEAVE }, 1 },
+	{ { ENTER, LEAVE, RESET, LEAVE }, 1 },
+	{ { ENTER, LEAVE, RESIZE, RESET }, 2 },
+	{ { LEAVE, LEAVE, LEAVE, RESET }, 1 },
 };
 
 #define SLOTS 4
@@ -477,29 +476,42 @@ static void place_bulkhead(struct bulkhead_box *box)
 		abort();
 }
 
-/* Some are inside, and with copies each thread has a permit for each of them;
- * without, a reset may come, and no permit is good any more. */
-static void fill_bulkhead(linear_history *h, int copies, dice *d)
+/* One who enters after so many is counted in two places. */
+#define IN_THE_WORD 32767
+
+static void pass_many(struct bulkhead_box *box)
+{
+	pmz_permit p;
+
+	while (box->admitted < IN_THE_WORD - 1) {
+		if (pmz_bulkhead_acquire(box->h, NOW, &p) ||
+		    pmz_bulkhead_settle(box->h, &p, PMZ_SUCCESS, NOW))
+			abort();
+		box->admitted++;
+	}
+}
+
+/* Some are inside. Each thread has a permit of its own, or a copy of each. */
+static void fill_bulkhead(linear_history *h, dice *d)
 {
 	struct bulkhead_box *box = (struct bulkhead_box *)h->memory;
 	unsigned t, most = (unsigned)dice_between(d, 0, box->limit);
+	int copies = dice_once_in(d, 2);
 
+	if (dice_once_in(d, 32))
+		pass_many(box);
 	while (box->in_use < most) {
-		unsigned owner = box->in_use % h->threads;
+		unsigned i = box->in_use++;
 		pmz_permit p;
 
 		if (pmz_bulkhead_acquire(box->h, NOW, &p))
 			abort();
+		box->admitted++;
 		for (t = 0; t < h->threads; t++)
-			if (copies || t == owner)
-				box->permits[t][copies ? box->in_use : 0] = p;
-		box->in_use++;
-		/* Who has one in its first slot needs no second. */
-		if (!copies && box->in_use == h->threads)
-			break;
+			if (copies || t == i % h->threads)
+				box->permits[t][copies ? i : i / h->threads] = p;
 	}
-	box->admitted = box->in_use;
-	if (copies || !dice_once_in(d, 3))
+	if (!dice_once_in(d, 4))
 		return;
 	pmz_bulkhead_reset(box->h);
 	box->generation = 1;
@@ -514,7 +526,7 @@ static void plan_bulkhead(linear_history *h, dice *d)
 
 	box->limit = (uint32_t)dice_between(d, 1, 3);
 	place_bulkhead(box);
-	fill_bulkhead(h, c->copies, d);
+	fill_bulkhead(h, d);
 	/* The model begins with these, which the threads use up. */
 	memcpy(box->room + sizeof(box->room) / 2, box->permits,
 	       sizeof(box->permits));

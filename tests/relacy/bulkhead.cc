@@ -134,6 +134,28 @@ static void only_the_new_one_is_inside()
 	must(!stats().in_use, "nobody is inside");
 }
 
+/* Whoever was first, he is counted, and he is inside if the reset was. */
+static void enter_or_reset(unsigned thread)
+{
+	if (thread)
+		pmz_bulkhead_reset(bulkhead);
+	else
+		must(pmz_bulkhead_acquire(bulkhead, 0, &permits[0]) == PMZ_OK,
+		     "it is free");
+}
+
+static void he_is_counted()
+{
+	uint32_t in_use = stats().in_use;
+	int left;
+
+	must(stats().admitted == 1, "he is counted");
+	left = pmz_bulkhead_settle(bulkhead, &permits[0], PMZ_SUCCESS, 0);
+	must(left == (in_use ? PMZ_OK : PMZ_E_STATE),
+	     "his permit is good if he is inside");
+	all_slots_enter();
+}
+
 /* The caller's error: both leave by one permit. */
 static void begin_with_a_copy()
 {
@@ -204,6 +226,8 @@ const struct check checks[] = {
 	  visit_not_alone, all_slots_are_free },
 	{ "who leaves beside a reset takes no new slot along", 2, FULL, 0,
 	  begin_with_1_inside, leave_or_reset, only_the_new_one_is_inside },
+	{ "who enters beside a reset is counted", 2, FULL, 0, begin_with_1,
+	  enter_or_reset, he_is_counted },
 	{ "a permit settled twice frees one slot", 2, FULL, 0,
 	  begin_with_a_copy, settle_own_copy, the_second_is_noticed },
 	{ "a reset beside a wrong release leaves all slots", 3, BOUND, 3,

@@ -152,10 +152,13 @@ mutant bulkhead "entering does not acquire" core/bulkhead.c \
 mutant bulkhead "leaving does not release" core/bulkhead.c \
 	"$(weaker pmz_bulkhead_settle RELEASE)"
 mutant bulkhead "leaving does not look at the generation" core/bulkhead.c \
-	"$(instead '(word & GENERATION_MASK) == generation;' '1;')"
-mutant bulkhead "a reset is put back" core/bulkhead.c \
-	"$(within put_back \
-		"$(instead '(word & GENERATION_MASK) == generation' 1)")"
+	"$(instead '(word & GENERATION_MASK) != generation' 0)"
+mutant bulkhead "leaving does not look whether anyone is inside" core/bulkhead.c \
+	"$(instead '!in_use(word)' 0)"
+mutant bulkhead "leaving loads and stores" core/bulkhead.c \
+	"$(torn pmz_bulkhead_settle)"
+mutant bulkhead "a reset loads and stores" core/bulkhead.c \
+	"$(torn pmz_bulkhead_reset)"
 mutant bulkhead "setting up stores" core/place.h \
 	"$(instead 'pmz__cas_acquire(word, &zero, value, PMZ__ACQ_REL)' \
 		'(void)zero, pmz__store(word, value, PMZ__RELEASE)')"

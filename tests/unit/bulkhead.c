@@ -228,7 +228,7 @@ static void a_permit_from_before_a_reset_is_void(void **state)
 	pmz_bulkhead_free(h);
 }
 
-static void a_permit_stays_void_for_255_more_resets(void **state)
+static void a_permit_stays_void_for_many_resets(void **state)
 {
 	pmz_bulkhead *h = bulkhead_of(2);
 	pmz_permit before = enter(h);
@@ -236,7 +236,7 @@ static void a_permit_stays_void_for_255_more_resets(void **state)
 
 	(void)state;
 	pmz_bulkhead_reset(h);
-	for (i = 0; i < 254; i++) {
+	for (i = 0; i < 70000; i++) {
 		pmz_permit copy = before, now = enter(h);
 
 		expect_nothing_to_settle(h, &copy);
@@ -410,6 +410,24 @@ static void it_counts_what_it_admits_and_refuses(void **state)
 	assert_int_equal(stats_of(h).admitted, 2);
 	assert_int_equal(stats_of(h).refusals, 3);
 	assert_int_equal(stats_of(h).over_releases, 0);
+	pmz_bulkhead_free(h);
+}
+
+static void it_counts_more_than_its_word_can(void **state)
+{
+	pmz_bulkhead *h = bulkhead_of(1);
+	unsigned i;
+
+	(void)state;
+	for (i = 1; i < 200000; i++) {
+		pmz_permit p = enter(h);
+
+		assert_int_equal(stats_of(h).admitted, i);
+		assert_int_equal(stats_of(h).in_use, 1);
+		leave(h, &p);
+		if (i % 50000 == 0)
+			pmz_bulkhead_reset(h);
+	}
 	pmz_bulkhead_free(h);
 }
 
@@ -605,7 +623,7 @@ int main(void)
 		cmocka_unit_test(over_releasing_does_not_raise_the_limit),
 		cmocka_unit_test(a_refused_permit_has_nothing_to_give_back),
 		cmocka_unit_test(a_permit_from_before_a_reset_is_void),
-		cmocka_unit_test(a_permit_stays_void_for_255_more_resets),
+		cmocka_unit_test(a_permit_stays_void_for_many_resets),
 		cmocka_unit_test(a_reset_makes_room_for_all),
 		cmocka_unit_test(a_reset_keeps_the_limit_that_was_set_last),
 		cmocka_unit_test(a_bigger_limit_lets_more_in_at_once),
@@ -617,6 +635,7 @@ int main(void)
 		cmocka_unit_test(a_config_says_its_size),
 		cmocka_unit_test(a_longer_config_asks_for_nothing_unknown),
 		cmocka_unit_test(it_counts_what_it_admits_and_refuses),
+		cmocka_unit_test(it_counts_more_than_its_word_can),
 		cmocka_unit_test(it_remembers_the_most_that_were_inside),
 		cmocka_unit_test(stats_fill_a_struct_of_another_age),
 		cmocka_unit_test(freeing_none_is_fine),
