@@ -55,7 +55,7 @@ COMPILE = $(CC) $(OWN_CPPFLAGS) $(CPPFLAGS) $(OWN_CFLAGS) $(CFLAGS) -MMD -MP
 say = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' '$1' '$@'; )
 
 .PHONY: all install uninstall deps deps-all demo check check-all wider asan tsan \
-	relacy bench instructions dist clean FORCE
+	hiredis relacy bench instructions dist clean FORCE
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -129,8 +129,8 @@ deps-all:
 # So that `make -j deps check` installs first.
 ifneq (,$(filter deps deps-all,$(MAKECMDGOALS)))
 $(OBJECTS) $B/versions-agree: | $(filter deps deps-all,$(MAKECMDGOALS))
-check check-all wider demo asan tsan relacy coverage replay fuzz bench bench-peers \
-		instructions: | \
+check check-all wider demo asan tsan hiredis relacy coverage replay fuzz bench \
+		bench-peers instructions: | \
 	$(filter deps deps-all,$(MAKECMDGOALS))
 endif
 
@@ -198,9 +198,12 @@ endef
 $(foreach name,$(filter-out common,$(EXAMPLE_FOLDERS)),\
 	$(if $(call left_out,$(name)),,$(eval $(call EXAMPLE_FOLDER,$(name)))))
 
-.PHONY: run-tests run-abi run-examples
+.PHONY: run-tests run-wire run-abi run-examples
 run-tests: $(TESTS)
 	@sh tests/kit/run.sh $(TESTS)
+
+run-wire: $(filter $B/tests/wire/%,$(TESTS))
+	@sh tests/kit/run.sh $^
 
 run-abi: all
 	@B=$B CC='$(CC)' sh tests/kit/run.sh $(sort $(wildcard tests/abi/*.sh))
@@ -249,16 +252,26 @@ tsan:
 	@$(MAKE) --no-print-directory B=build/tsan CFLAGS='-O1 -g' EXTRA='-DPMZ_DEBUG \
 		-fsanitize=thread' run-tests
 
+# Locks by Debian 13's hiredis, where its source can be had.
+NEXT := $(abspath build/hiredis)
+hiredis:
+	@sh tests/kit/hiredis.sh $(NEXT)
+	@[ ! -e $(NEXT)/hiredis/libhiredis.so ] || $(MAKE) --no-print-directory \
+		B=build/next EXTRA=-DPMZ_DEBUG CFLAGS='-O1 -g' \
+		CPPFLAGS='-isystem $(NEXT)' WARN='$(WARN) -Werror' \
+		LDFLAGS='-L$(NEXT)/hiredis -Wl,-rpath,$(NEXT)/hiredis' run-wire
+
 # Interleavings of a few operations on the core's own source, and mutants of it
 # that the search must catch.
 relacy: all
 	@B=$B CC='$(CC)' CXX='$(CXX)' sh tests/relacy/run.sh
 
 # `wider` is the same tests under the sanitizers and by clang, a build with fewer
-# parts, longer histories of threads (tests/kit/linear.h) and of locks under faults
-# (tests/wire/history.c), what strangers' bytes do, and what a call costs.
+# parts and one with a newer hiredis, longer histories of threads
+# (tests/kit/linear.h) and of locks under faults (tests/wire/history.c), what
+# strangers' bytes do, and what a call costs.
 check-all: check wider
-wider: asan tsan relacy replay fuzz
+wider: asan tsan hiredis relacy replay fuzz
 	@$(MAKE) --no-print-directory B=build/debug EXTRA=-DPMZ_DEBUG CFLAGS='-O1 -g' \
 		$(addprefix build/debug/tests/,race/linear race/linear_breaker \
 		wire/history)

@@ -416,10 +416,13 @@ static void disconnected(const redisAsyncContext *gone, int status)
 	pmz_lock_async_use(&driver, 0, NULL);
 }
 
+/* From 1.0 on hiredis leaves a context that had no memory to its owner. */
 static void dial_loop(void)
 {
-	if (looping)
+	if (looping && !looping->err)
 		return;
+	if (looping)
+		redisAsyncFree(looping);
 	looping = redisAsyncConnect("127.0.0.1", kit_redis_port(servers[0]));
 	assert_non_null(looping);
 	looping->ev.addWrite = begin_to_write;
