@@ -128,15 +128,29 @@ static int move(pmz_breaker *b, uint64_t gate, uint64_t next, pmz_ns now)
 	return 1;
 }
 
+/* A closed state still relies on its marks, and they are anew for the next epoch
+ * anyhow, unless they are old ones that have the same tag. */
+static int forget_marks(pmz_breaker *b, uint64_t gate, uint64_t next)
+{
+	uint64_t none = epoch_of(next) << MARKS_EPOCH_SHIFT, marks;
+
+	do {
+		/* Acquire: read before the gate is checked. */
+		marks = pmz__load(&b->marks, PMZ__ACQUIRE);
+		if (gate_now(b) != gate)
+			return 0;
+		if (state_of(gate) == PMZ_CLOSED &&
+		    (marks & ~MARKS_MASK) != none)
+			return 1;
+	} while (!pmz__cas(&b->marks, &marks, none, PMZ__RELEASE));
+	return 1;
+}
+
 static int forget_calls(pmz_breaker *b, uint64_t gate, uint64_t next)
 {
 	uint64_t calls = pmz__load(&b->results.total, PMZ__RELAXED);
-	uint64_t no_marks = epoch_of(next) << MARKS_EPOCH_SHIFT;
 
-	/* A closed state still relies on its marks, and they are anew for the
-	 * next epoch anyhow, unless they are of one that has the same tag. */
-	if (state_of(gate) != PMZ_CLOSED &&
-	    !pmz__breaker_propose(b, gate, &b->marks, no_marks))
+	if (!forget_marks(b, gate, next))
 		return 0;
 	return pmz__breaker_propose(b, gate, &b->calls_then[epoch_of(next) & 1],
 	                            calls);

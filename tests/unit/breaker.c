@@ -648,6 +648,25 @@ static void a_window_counts_after_any_number_of_changes(void **state)
 	}
 }
 
+static void a_window_begins_anew_after_any_number_of_resets(void **state)
+{
+	pmz_breaker_config config = brittle;
+	uint32_t i;
+
+	(void)state;
+	config.consecutive_max = 0;
+	config.failures_max = 2;
+	config.calls_window = 5;
+	start(&config);
+	feed(1, PMZ_FAILURE);
+	for (i = 0; i < 65536; i++) {
+		pmz_breaker_reset(t.breaker, t.now);
+		assert_int_equal(read_stats().window_failures, 0);
+	}
+	feed(1, PMZ_FAILURE);
+	expect_state(state_now(), PMZ_CLOSED);
+}
+
 /* Slow calls. */
 
 static void with_slow_calls(pmz_breaker_config *config)
@@ -1948,6 +1967,7 @@ static const struct CMUnitTest tests[] = {
 	T(a_count_window_slides_over_its_end_many_times),
 	T(a_bucket_counts_ten_million_results),
 	T(a_window_counts_after_any_number_of_changes),
+	T(a_window_begins_anew_after_any_number_of_resets),
 	T(a_call_is_slow_when_it_lasts_longer_than_slow_ns),
 	T(a_share_of_slow_calls_trips_whatever_their_result),
 	T(slow_successes_alone_trip),
