@@ -142,19 +142,23 @@ static void learn(pmz_balance *b, uint64_t who, pmz_ns start, pmz_outcome how,
 		pmz__store(&e->streak, 0, PMZ__RELAXED);
 }
 
-/* The last thing a settle does: from then on the number may be another's. */
-static int leave(pmz_balance *b, uint64_t who, uint64_t picked)
+static int has_out(uint64_t load, uint64_t who)
 {
-	pmz__a64 *load = &b->loads[pmz__number(who)];
-	uint64_t before;
+	return load & PMZ__IN_FLIGHT && pmz__is_of(load, who);
+}
 
-	/* Release: pairs with the acquire of who gives the number away. */
-	before = pmz__sub(load, picked + 1, PMZ__RELEASE);
-	if (PMZ__UNLIKELY(!(before & PMZ__IN_FLIGHT) ||
-	                  !pmz__is_of(before, who))) {
-		pmz__add(load, picked + 1, PMZ__RELAXED);
-		return PMZ_E_STATE;
-	}
+/* The last thing a settle does: from then on the number may be another's. */
+static int leave(pmz_balance *b, uint64_t who)
+{
+	pmz__a64 *word = &b->loads[pmz__number(who)];
+	uint64_t load = pmz__load(word, PMZ__RELAXED);
+
+	do {
+		if (PMZ__UNLIKELY(!has_out(load, who)))
+			return PMZ_E_STATE;
+		/* Release: pairs with the acquire of who gives the number
+		 * away. */
+	} while (!pmz__cas(word, &load, load - 1, PMZ__RELEASE));
 	if (b->rules.strategy == PMZ_BY_KEY)
 		pmz__sub(&b->charged, 1, PMZ__RELAXED);
 	return PMZ_OK;
@@ -162,12 +166,9 @@ static int leave(pmz_balance *b, uint64_t who, uint64_t picked)
 
 static int is_out(const pmz_balance *b, uint64_t who)
 {
-	uint64_t load;
-
-	if (!(who & HELD) || pmz__number(who) >= b->rules.endpoints_max)
-		return 0;
-	load = pmz__load(&b->loads[pmz__number(who)], PMZ__RELAXED);
-	return load & PMZ__IN_FLIGHT && pmz__is_of(load, who);
+	return who & HELD && pmz__number(who) < b->rules.endpoints_max &&
+	       has_out(pmz__load(&b->loads[pmz__number(who)], PMZ__RELAXED),
+	               who);
 }
 
 int pmz_balance_settle(pmz_balance *b, pmz_pick *pick, pmz_outcome how,
@@ -186,7 +187,7 @@ int pmz_balance_settle(pmz_balance *b, pmz_pick *pick, pmz_outcome how,
 	if (PMZ__UNLIKELY(now >= pmz__load(&b->look, PMZ__RELAXED)))
 		pmz__look(b, now);
 	learn(b, who, start, how, now);
-	return leave(b, who, 0);
+	return leave(b, who);
 }
 
 void pmz__balance_undo(pmz_balance *b, pmz_pick *pick)
@@ -194,16 +195,20 @@ void pmz__balance_undo(pmz_balance *b, pmz_pick *pick)
 	uint64_t who = pick->opaque[1];
 
 	pick->opaque[0] = pick->opaque[1] = 0;
-	if (is_out(b, who))
-		leave(b, who, PMZ__PICKED);
+	if (!is_out(b, who))
+		return;
+	/* Not taken from the picks, which may have come round since. */
+	pmz__add(&b->endpoints[pmz__number(who)].undone, 1, PMZ__RELAXED);
+	leave(b, who);
 }
 
-static uint64_t picks_of(const pmz_balance *b, uint64_t number)
+/* Of which those in flight stand in the load. */
+static uint64_t picks_of(const pmz__endpoint *e, uint64_t load)
 {
-	uint64_t load = pmz__load(&b->loads[number], PMZ__RELAXED);
+	uint64_t laps = pmz__load(&e->laps, PMZ__RELAXED);
+	uint64_t undone = pmz__load(&e->undone, PMZ__RELAXED);
 
-	return (pmz__load(&b->endpoints[number].laps, PMZ__RELAXED) << 32) +
-	       (load >> 32);
+	return pmz__sat_sub((laps << 32) + (load >> 32), undone);
 }
 
 uint64_t pmz__calls_of(const pmz_balance *b, uint64_t number)
@@ -211,9 +216,8 @@ uint64_t pmz__calls_of(const pmz_balance *b, uint64_t number)
 	const pmz__endpoint *e = &b->endpoints[number];
 	uint64_t ignored = pmz__load(&e->ignored, PMZ__RELAXED);
 	uint64_t load = pmz__load(&b->loads[number], PMZ__RELAXED);
-	uint64_t laps = pmz__load(&e->laps, PMZ__RELAXED);
 
-	return pmz__sat_sub((laps << 32) + (load >> 32),
+	return pmz__sat_sub(picks_of(e, load),
 	                    (load & PMZ__IN_FLIGHT) + ignored);
 }
 
@@ -247,7 +251,7 @@ int pmz_balance_read(const pmz_balance *b, uint32_t endpoint, pmz_ns now,
 	s.in_flight = (uint32_t)(load & PMZ__IN_FLIGHT);
 	s.weight = (uint32_t)pmz__load(&e->weight, PMZ__RELAXED);
 	s.ejections = (uint32_t)pmz__load(&e->ejections, PMZ__RELAXED);
-	s.picks = picks_of(b, endpoint);
+	s.picks = picks_of(e, load);
 	s.failures = pmz__load(&e->failures, PMZ__RELAXED);
 	s.ewma_ns = pmz__average_now(b, endpoint, now);
 	s.p95_ns = p95_of(b, e);

@@ -16,8 +16,9 @@
 #define PMZ__WEIGHT_MAX 0xffffffu
 #define PMZ__NONE UINT64_MAX
 
-/* Who: generation << 16 | number. It tells an endpoint from those that had its
- * number before. */
+/* Who: generation << 16 | number. It tells an endpoint from the 255 that had its
+ * number before. A pick that is out keeps the number, so this is for those who
+ * are about to pick or to judge. */
 #define PMZ__WHO ((uint64_t)0xffffff)
 #define PMZ__WHO_GENERATION_SHIFT 16
 
@@ -42,8 +43,6 @@ static inline uint64_t pmz__full_weight(uint64_t entry)
 #define PMZ__PICKED ((uint64_t)1 << 32)
 #define PMZ__LOAD_GENERATION_SHIFT 24
 #define PMZ__IN_FLIGHT ((uint64_t)0xffffff)
-/* Below the most that fits, for those who are about to undo a pick. */
-#define PMZ__IN_FLIGHT_MAX (PMZ__IN_FLIGHT - 0xffff)
 
 static inline uint64_t pmz__generation(uint64_t load)
 {
@@ -85,6 +84,7 @@ typedef struct pmz__endpoint {
 	pmz__a64 ignored;
 	pmz__a64 streak; /* failures in a row */
 	pmz__a64 laps;   /* of the load's count of picks */
+	pmz__a64 undone; /* picks */
 
 	/* Its rests; eject.c says how they hang together. */
 	pmz__a64 until;

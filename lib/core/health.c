@@ -9,9 +9,9 @@
  * care. The latest of all gates stands in `calm`, which a pick looks at first.
  *
  * Who raises a gate writes it, and then calm, even if that stands later
- * already: its low bits are a serial that grows. So who lowers calm, to the
- * latest gate there is once a prober takes its word back, either sees the gate
- * or fails.
+ * already: its low bits are a serial that grows, and comes round after a million
+ * changes. So who lowers calm, to the latest gate there is once a prober takes
+ * its word back, either sees the gate or fails.
  *
  * How many are in health decides about panic. It is counted when a pick comes
  * upon someone who is out, and remembered until something changes or a rest is
@@ -25,7 +25,7 @@
 
 #define START_PARTS (PMZ__WEIGHT_PARTS / 10) /* of the weight, at first */
 
-#define SERIAL_BITS ((uint64_t)0xff) /* of calm; it may be so many ns late */
+#define SERIAL_BITS ((uint64_t)0xfffff) /* of calm, late by so many ns at most */
 
 /* Calm at an instant, with the serial after that of `seen`. */
 static uint64_t calm_after(uint64_t seen, pmz_ns at)

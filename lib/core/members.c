@@ -164,6 +164,7 @@ static void reset(pmz_balance *b, uint64_t i, uint32_t weight, char *name,
 	pmz__store(&e->ignored, 0, PMZ__RELAXED);
 	pmz__store(&e->streak, 0, PMZ__RELAXED);
 	pmz__store(&e->laps, 0, PMZ__RELAXED);
+	pmz__store(&e->undone, 0, PMZ__RELAXED);
 	pmz__store(&e->level, 0, PMZ__RELAXED);
 	pmz__store(&e->ejections, 0, PMZ__RELAXED);
 	pmz__store(&e->begun, now, PMZ__RELAXED);

@@ -12,8 +12,8 @@
  * however many threads draw, and begins somewhere by the seed. A turn of one
  * who is out is passed over, by the next ticket.
  *
- * By key, the load bound is held exactly: the add that puts a pick on a load
- * says how much was there, and one too many is taken back before it is a pick.
+ * By key, the load bound is held exactly: a pick is put on a load by a
+ * compare-and-swap of what was below the bound.
  */
 #include "base/random.h"
 #include "core/balance.h"
@@ -43,17 +43,19 @@ static int is_avoided(const pmz__view *v, uint64_t entry)
  * fewer than `cap` are in flight there. */
 static int charge(pmz_balance *b, uint64_t who, uint64_t cap)
 {
-	uint64_t number = pmz__number(who), before;
-	pmz__a64 *load = &b->loads[number];
+	uint64_t number = pmz__number(who);
+	pmz__a64 *word = &b->loads[number];
+	/* Acquire, also where it fails: pairs with the release of who gave the
+	 * number away, whose roster is then seen too. */
+	uint64_t load = pmz__load(word, PMZ__ACQUIRE);
 
-	/* Acquire: pairs with the release of who gave the number away. */
-	before = pmz__add(load, PMZ__PICKED + 1, PMZ__ACQUIRE);
-	if (PMZ__UNLIKELY(!pmz__is_of(before, who) ||
-	                  (before & PMZ__IN_FLIGHT) >= cap)) {
-		pmz__sub(load, PMZ__PICKED + 1, PMZ__RELAXED);
-		return 0;
-	}
-	if (PMZ__UNLIKELY(before + PMZ__PICKED < before))
+	do {
+		if (PMZ__UNLIKELY(!pmz__is_of(load, who) ||
+		                  (load & PMZ__IN_FLIGHT) >= cap))
+			return 0;
+	} while (!pmz__cas_acquire(word, &load, load + PMZ__PICKED + 1,
+	                           PMZ__ACQUIRE));
+	if (PMZ__UNLIKELY(load + PMZ__PICKED < load))
 		pmz__add(&b->endpoints[number].laps, 1, PMZ__RELAXED);
 	return 1;
 }
@@ -351,7 +353,7 @@ static uint64_t choose_and_charge(pmz__view *v)
 			continue;
 		}
 		if (entry == PMZ__NONE ||
-		    charge(v->b, entry, PMZ__IN_FLIGHT_MAX))
+		    charge(v->b, entry, PMZ__IN_FLIGHT))
 			return entry;
 		/* So many in flight, or a writer came in between. */
 		if (pmz__roster_stands(v))
@@ -397,10 +399,10 @@ static uint64_t cap_of(const pmz__view *v, const keyed *k, uint64_t entry)
 	uint64_t weight = v->calm ? k->table->weight : k->weight, cap;
 
 	if (v->b->rules.strategy != PMZ_BY_KEY || pct == PMZ_NEVER)
-		return PMZ__IN_FLIGHT_MAX;
+		return PMZ__IN_FLIGHT;
 	cap = pmz__mul_div(k->total * pct, entry >> PMZ__WEIGHT_SHIFT,
 	                   weight * 100, 1);
-	return pmz__min(pmz__max(cap, 1), PMZ__IN_FLIGHT_MAX);
+	return pmz__min(pmz__max(cap, 1), PMZ__IN_FLIGHT);
 }
 
 /* Of the keys of one whose weight is ramped up so many come to it, and stay. */

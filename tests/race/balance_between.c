@@ -11,6 +11,7 @@
 #include "expect.h"
 
 #define BOOT PMZ_S(1000)
+#define CALM (BOOT + PMZ_MS(2)) /* when a pick may look at nobody's health */
 #define MANY 64
 
 static struct bench {
@@ -364,13 +365,21 @@ static void a_look_does_not_eject_who_came_since(void **state)
 
 /* Health. */
 
+static void change_health(uint32_t endpoint, int times)
+{
+	int i;
+
+	for (i = 0; i < times; i++)
+		t.its_status = pmz_balance_health(t.b, endpoint, i & 1, BOOT);
+}
+
 static void the_first_is_unhealthy(void)
 {
 	pmz_balance_config c = config_of(PMZ_RANDOM);
 
 	c.eject_consecutive = 1;
 	start(&c, 4);
-	pmz_balance_health(t.b, 0, 0, BOOT);
+	change_health(0, 3);
 	t.its = pick_only(2);
 }
 
@@ -386,6 +395,14 @@ static void it_finds_the_second_unhealthy(void *ctx)
 	t.its_status = pmz_balance_health(t.b, 1, 0, BOOT);
 }
 
+/* In 256 changes. */
+static void it_finds_two_unhealthy_in_the_end(void *ctx)
+{
+	(void)ctx;
+	change_health(1, 127);
+	change_health(2, 129);
+}
+
 static int is_never_picked(uint32_t endpoint)
 {
 	int i;
@@ -393,7 +410,7 @@ static int is_never_picked(uint32_t endpoint)
 	for (i = 0; i < MANY; i++) {
 		pmz_pick p;
 
-		if (pmz_balance_pick(t.b, NULL, BOOT, &p) ||
+		if (pmz_balance_pick(t.b, NULL, CALM, &p) ||
 		    p.endpoint == endpoint)
 			return 0;
 	}
@@ -410,6 +427,11 @@ static int the_third_is_passed_over(void)
 	return stats_of(0).healthy && is_never_picked(2);
 }
 
+static int both_are_passed_over(void)
+{
+	return stats_of(0).healthy && is_never_picked(1) && is_never_picked(2);
+}
+
 static void good_news_do_not_hide_bad_news(void **state)
 {
 	const struct meeting unhealthy = { the_first_is_unhealthy,
@@ -420,9 +442,15 @@ static void good_news_do_not_hide_bad_news(void **state)
 		                        i_find_it_healthy, it_fails,
 		                        the_third_is_passed_over };
 
+	const struct meeting flaps = { the_first_is_unhealthy,
+		                       i_find_it_healthy,
+		                       it_finds_two_unhealthy_in_the_end,
+		                       both_are_passed_over };
+
 	(void)state;
 	meet(&unhealthy);
 	meet(&ejects);
+	meet(&flaps);
 }
 
 int main(void)

@@ -254,7 +254,14 @@ mutant rosters "who finds nobody does not look again" core/pick.c \
 	"$(within choose_and_charge \
 		"$(instead 'if (pmz__roster_stands(v))' 'if (1)')")"
 mutant rosters "a pick does not look whose load it is" core/pick.c \
-	"$(instead '!pmz__is_of(before, who)' 0)"
+	"$(instead '!pmz__is_of(load, who)' 0)"
+mutant rosters "a pick does not acquire whose load it is" core/pick.c \
+	"$(within charge "$(instead 'load(word, PMZ__ACQUIRE)' \
+		'load(word, PMZ__RELAXED)')")"
+mutant rosters "a pick is put on a load blindly" core/pick.c \
+	"$(within charge "$(instead 'pmz__cas_acquire(' 'RELACY_TORN_CAS(')")"
+mutant rosters "a pick is taken off a load blindly" core/balance.c \
+	"$(torn leave)"
 mutant rosters "a number is given on with calls out" core/members.c \
 	"$(instead 'seen & PMZ__IN_FLIGHT' 0)"
 mutant rosters "a number loads and stores" core/members.c \

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/balance.h"
 #include "expect.h"
 
 #define BOOT PMZ_S(1000)
@@ -360,6 +361,25 @@ static void a_copy_settled_late_does_no_harm(void **state)
 	assert_int_equal(stats_of(0).failures, 0);
 	assert_int_equal(stats_of(0).picks, 1);
 	settle(&held, PMZ_SUCCESS);
+}
+
+static void picks_are_counted_beyond_what_a_load_has_room_for(void **state)
+{
+	int i;
+
+	(void)state;
+	start_as(PMZ_RANDOM, 1);
+	pmz__add(&t.b->loads[0], UINT32_MAX * PMZ__PICKED, PMZ__RELAXED);
+	for (i = 0; i < 5; i++) {
+		pmz_pick p = pick();
+
+		pmz__balance_undo(t.b, &p);
+		assert_int_equal(stats_of(0).picks, UINT32_MAX);
+		assert_int_equal(pmz__calls_of(t.b, 0), UINT32_MAX);
+	}
+	call(0, 3, PMZ_SUCCESS);
+	assert_int_equal(stats_of(0).picks, UINT32_MAX + (uint64_t)3);
+	assert_int_equal(pmz__calls_of(t.b, 0), UINT32_MAX + (uint64_t)3);
 }
 
 static void an_outcome_that_is_none_keeps_the_pick(void **state)
@@ -1466,6 +1486,7 @@ int main(void)
 		TEST(numbers_stay_as_others_come_and_go),
 		TEST(a_number_is_not_given_away_while_a_call_is_out),
 		TEST(a_copy_settled_late_does_no_harm),
+		TEST(picks_are_counted_beyond_what_a_load_has_room_for),
 		TEST(an_outcome_that_is_none_keeps_the_pick),
 		TEST(a_drained_one_gets_nothing_and_keeps_what_it_has),
 		TEST(the_same_seed_picks_the_same),
