@@ -30,6 +30,8 @@ for test; do
 	*) together="$together $test" ;;
 	esac
 done
+# libcheck's own time-outs are for a machine that has nothing else to do.
+export CK_TIMEOUT_MULTIPLIER=5
 at_once=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 run() { xargs -n 1 -P "$1" sh tests/kit/run.sh --one "$mine"; }
 [ -z "$together" ] || echo "$together" | run "$at_once"

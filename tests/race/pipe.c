@@ -149,7 +149,7 @@ START_TEST(never_more_calls_are_inside_than_the_limit)
 	s.now.word = BOOT;
 	crew_run(5, make_calls, &s);
 	pmz_bulkhead_read(s.bulkhead, &got);
-	ck_assert_uint_eq(sum(&s.most_inside), limit);
+	ck_assert_uint_le(sum(&s.most_inside), limit);
 	ck_assert_uint_eq(got.in_use_max, limit);
 	ck_assert_uint_eq(got.in_use, 0);
 	ck_assert_uint_eq(got.over_releases, 0);

@@ -108,6 +108,7 @@
  */
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,9 +330,16 @@ static pmz__a64 done;
 static void *interrupt(void *thread)
 {
 	const pthread_t *target = thread;
+	uint64_t before;
 
-	while (!pmz__load(&done, PMZ__ACQUIRE))
+	/* One at a time, or there is nothing but handlers. */
+	while (!pmz__load(&done, PMZ__ACQUIRE)) {
+		before = pmz__load(&handled, PMZ__RELAXED);
 		pthread_kill(*target, SIGUSR1);
+		while (pmz__load(&handled, PMZ__RELAXED) == before &&
+		       !pmz__load(&done, PMZ__ACQUIRE))
+			sched_yield();
+	}
 	return NULL;
 }
 
