@@ -213,7 +213,8 @@ run-examples: all $(EXAMPLES)
 
 BENCH := $B/tests/bench/bench
 COUNTED := $B/tests/bench/instructions
-BENCH_PARTS := $(addprefix tests/bench/,rows.c nodes.c locks.c allocations.c) \
+BENCH_PARTS := $(addprefix tests/bench/,calls.c lanes.c rows.c nodes.c locks.c \
+	allocations.c) \
 	$(wildcard tests/bench/*.h) tests/kit/redis.c
 $(BENCH) $(COUNTED): $B/%: %.c $(BENCH_PARTS) $B/libpipemaze.so
 	@mkdir -p $(@D)

@@ -15,25 +15,19 @@
  * between two calls of one thread, while the other does the same on the same
  * object.
  */
-#include <pthread.h>
 #include <sched.h>
-#include <semaphore.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include "bench.h"
+#include "lanes.h"
 #include "locks.h"
 
 #define ROUNDS 61 /* odd, for a median */
 #define ROWS_MAX 32
 #define SLICE_NS 1000000 /* at least; less than twice that once it is set */
-#define NO_CPU CPU_SETSIZE
-#define AGAIN_MAX 50 /* times that a slice is made again */
-#define CHUNK 64     /* calls between two looks at whether the other is done */
+#define AGAIN_MAX 50     /* times that a slice is made again */
 
 struct measure {
 	const struct row *row;
@@ -42,54 +36,10 @@ struct measure {
 	double median;
 };
 
-/* The second thread: sleeps but for the slices that need two. */
-static struct {
-	pthread_t thread;
-	size_t cpu; /* NO_CPU: there is no second one */
-	sem_t begin, end;
-	const struct row *row;
-	uint64_t calls, wrong;
-	long interrupted;
-	_Alignas(64) atomic_int runs;
-	_Alignas(64) atomic_int stop;
-} other;
-
-static struct lane lanes[2];
 static struct measure measures[ROWS_MAX];
 static unsigned measures_count;
 static unsigned slices, slices_interrupted;
-
-void give_up(const char *row, const char *reason)
-{
-	fprintf(stderr, "bench: %s: %s\n", row, reason);
-	exit(1);
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-/* How often this thread lost its CPU to another. */
-static long interruptions(void)
-{
-	struct rusage usage;
-
-	return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nivcsw;
-}
-
-static void stay_on(size_t cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set))
-		give_up("cpu", "cannot pin a thread");
-}
+static size_t second_cpu;
 
 /* The first CPU from `from` on that this process may use. */
 static size_t usable_cpu(size_t from)
@@ -98,92 +48,9 @@ static size_t usable_cpu(size_t from)
 
 	if (sched_getaffinity(0, sizeof(set), &set))
 		give_up("cpu", "cannot tell which there are");
-	while (from < NO_CPU && !CPU_ISSET(from, &set))
+	while (from < CPU_SETSIZE && !CPU_ISSET(from, &set))
 		from++;
-	return from;
-}
-
-static void run_until_stopped(void)
-{
-	long before = interruptions();
-
-	other.calls = other.wrong = 0;
-	other.runs = 1;
-	while (!atomic_load_explicit(&other.stop, memory_order_relaxed)) {
-		other.wrong += other.row->run(&lanes[1], CHUNK);
-		other.calls += CHUNK;
-	}
-	other.runs = 0;
-	other.interrupted = interruptions() - before;
-}
-
-static void *other_main(void *unused)
-{
-	(void)unused;
-	if (other.cpu != NO_CPU)
-		stay_on(other.cpu);
-	for (;;) {
-		sem_wait(&other.begin);
-		run_until_stopped();
-		sem_post(&other.end);
-	}
-	return NULL;
-}
-
-/* It is there even if no row needs it: a process of one thread takes short cuts
- * through mutexes that no server does. */
-static void start_other(void)
-{
-	size_t cpu = usable_cpu(0);
-
-	other.cpu = usable_cpu(cpu + 1);
-	if (sem_init(&other.begin, 0, 0) || sem_init(&other.end, 0, 0) ||
-	    pthread_create(&other.thread, NULL, other_main, NULL))
-		give_up("thread", "cannot start a second one");
-	stay_on(cpu);
-}
-
-static uint64_t run_alone(const struct measure *m, uint64_t *took)
-{
-	uint64_t begin = clock_ns();
-	uint64_t wrong = m->row->run(&lanes[0], m->calls);
-
-	*took = clock_ns() - begin;
-	return wrong;
-}
-
-static void begin_other(const struct row *row)
-{
-	other.row = row;
-	other.stop = 0;
-	lanes[1].now = lanes[0].now;
-	sem_post(&other.begin);
-	while (!other.runs)
-		continue;
-}
-
-static void end_other(void)
-{
-	other.stop = 1;
-	sem_wait(&other.end);
-	if (lanes[0].now < lanes[1].now)
-		lanes[0].now = lanes[1].now;
-}
-
-/* *took is for as many calls as this thread made: both were at it all the time,
- * and what counts is their mean. */
-static uint64_t run_together(const struct measure *m, uint64_t *took)
-{
-	uint64_t begin, done, wrong = 0;
-
-	begin_other(m->row);
-	begin = clock_ns();
-	for (done = 0; done < m->calls; done += CHUNK)
-		wrong += m->row->run(&lanes[0], CHUNK);
-	*took = clock_ns() - begin;
-	end_other();
-	*took = *took * 2 * done / (done + other.calls);
-	return wrong + other.wrong;
+	return from < CPU_SETSIZE ? from : NO_CPU;
 }
 
 static void must_be_right(const struct row *row, uint64_t wrong)
@@ -197,30 +64,21 @@ static void must_be_right(const struct row *row, uint64_t wrong)
 	give_up(row->name, reason);
 }
 
-/* 0 if it was interrupted. */
-static int try_slice(const struct measure *m, uint64_t *took)
+static double run_slice(const struct measure *m)
 {
-	long before = interruptions();
-
-	other.interrupted = 0;
-	if (m->row->threads == 2)
-		must_be_right(m->row, run_together(m, took));
-	else
-		must_be_right(m->row, run_alone(m, took));
-	return interruptions() == before && !other.interrupted;
-}
-
-static uint64_t run_slice(const struct measure *m)
-{
-	uint64_t took;
+	const struct row *row = m->row;
+	struct slice s;
 	int i;
 
 	slices++;
-	for (i = 0; i <= AGAIN_MAX; i++)
-		if (try_slice(m, &took))
-			return took;
+	for (i = 0; i <= AGAIN_MAX; i++) {
+		s = lanes_run(row->threads, row->run, row->what, m->calls);
+		must_be_right(row, s.wrong);
+		if (!s.interruptions)
+			return s.ns;
+	}
 	slices_interrupted++;
-	return took;
+	return s.ns;
 }
 
 /* Warms the row up, too. */
@@ -239,7 +97,7 @@ static void choose(const char *part)
 
 		if (i > 0 && part && !strstr(row->name, part))
 			continue;
-		if (row->threads == 2 && other.cpu == NO_CPU) {
+		if (row->threads == 2 && second_cpu == NO_CPU) {
 			printf("skip %s: one CPU\n", row->name);
 			continue;
 		}
@@ -256,7 +114,7 @@ static void run_round(unsigned round)
 
 		at = round & 1 ? measures_count - 1 - i : i;
 		m = &measures[(at + round) % measures_count];
-		m->ns[round] = (double)run_slice(m) / (double)m->calls;
+		m->ns[round] = run_slice(m) / (double)m->calls;
 	}
 }
 
@@ -279,11 +137,12 @@ static void report(void)
 
 	for (i = 0; i < measures_count; i++) {
 		const struct measure *m = &measures[i];
+		const struct row *row = m->row;
 
-		if (m->row->check && !m->row->check(lanes[0].now))
-			give_up(m->row->name, "did not do what it measures");
+		if (row->check && !row->check(row->what, lanes_now()))
+			give_up(row->name, "did not do what it measures");
 		find_median(&measures[i]);
-		printf("bench %s %.1f %.2f\n", m->row->name, m->median,
+		printf("bench %s %.1f %.2f\n", row->name, m->median,
 		       m->median / measures[0].median);
 	}
 }
@@ -302,10 +161,12 @@ static uint64_t measure_all(void)
 
 int main(int argc, char **argv)
 {
+	size_t first_cpu = usable_cpu(0);
 	uint64_t allocated;
 
 	rows_prepare();
-	start_other();
+	second_cpu = usable_cpu(first_cpu + 1);
+	lanes_start(first_cpu, second_cpu);
 	choose(argc > 1 ? argv[1] : NULL);
 	allocated = measure_all();
 	report();

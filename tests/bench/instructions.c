@@ -6,19 +6,12 @@
  * are another library's.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <valgrind/callgrind.h>
 
 #include "bench.h"
 
 #define CALLS 1000
-
-void give_up(const char *row, const char *reason)
-{
-	fprintf(stderr, "instructions: %s: %s\n", row, reason);
-	exit(1);
-}
 
 static int is_ours(const struct row *row)
 {
@@ -39,9 +32,9 @@ static void count(const struct row *row)
 	uint64_t wrong;
 
 	/* The first calls resolve symbols and fill what is empty. */
-	wrong = row->run(&lane, CALLS);
+	wrong = row->run(row->what, &lane, CALLS);
 	CALLGRIND_ZERO_STATS;
-	wrong += row->run(&lane, CALLS);
+	wrong += row->run(row->what, &lane, CALLS);
 	CALLGRIND_DUMP_STATS_AT(row->name);
 	if (wrong)
 		give_up(row->name, "a call did not end as it should");

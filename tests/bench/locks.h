@@ -6,7 +6,7 @@
 
 #include "bench.h"
 
-uint64_t ask_is_held(struct lane *lane, uint64_t n);
+calls ask_is_held; /* of nothing */
 
 /* Prints rows of its own, whose ratio is to two commands by hand. */
 void locks_measure(void);

@@ -1,88 +1,20 @@
 /*
  * nodes.c - the rows on where a key lives and which endpoint gets a call.
- *
- * Keys come as hashes that no lookup can guess: the odd multiple of a counter,
- * which costs one multiplication.
  */
 #include "nodes.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-#define SPREAD 0x9e3779b97f4a7c15u
+#include "calls.h"
+
 #define NODES_MAX 1000
 #define ENDPOINTS 16
 #define NAME_LEN 24
-#define STEP_NS 100
 
-static pmz_ring *ring_of_10, *ring_of_100, *ring_of_1000, *maglev;
-static pmz_balance *least, *ewma;
+pmz_ring *ring_of_10, *ring_of_100, *ring_of_1000, *maglev;
+pmz_balance *least, *ewma;
+
 static char names[NODES_MAX][NAME_LEN];
-
-static uint64_t find(const pmz_ring *ring, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-	uint32_t node;
-
-	for (; n; n--)
-		wrong += pmz_ring_find_hash(ring, ++lane->drawn * SPREAD,
-		                            &node) != PMZ_OK;
-	return wrong;
-}
-
-uint64_t find_of_10(struct lane *lane, uint64_t n)
-{
-	return find(ring_of_10, lane, n);
-}
-
-uint64_t find_of_100(struct lane *lane, uint64_t n)
-{
-	return find(ring_of_100, lane, n);
-}
-
-uint64_t find_of_1000(struct lane *lane, uint64_t n)
-{
-	return find(ring_of_1000, lane, n);
-}
-
-uint64_t find_maglev(struct lane *lane, uint64_t n)
-{
-	return find(maglev, lane, n);
-}
-
-uint64_t jump_of_1000(struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	for (; n; n--)
-		wrong += pmz_jump(++lane->drawn * SPREAD, NODES_MAX) >=
-		         NODES_MAX;
-	return wrong;
-}
-
-static uint64_t pick(pmz_balance *b, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-	pmz_pick picked;
-
-	for (; n; n--) {
-		wrong += pmz_balance_pick(b, NULL, lane->now += STEP_NS,
-		                          &picked) != PMZ_OK;
-		wrong += pmz_balance_settle(b, &picked, PMZ_SUCCESS,
-		                            lane->now += STEP_NS) != PMZ_OK;
-	}
-	return wrong;
-}
-
-uint64_t pick_least(struct lane *lane, uint64_t n)
-{
-	return pick(least, lane, n);
-}
-
-uint64_t pick_ewma(struct lane *lane, uint64_t n)
-{
-	return pick(ewma, lane, n);
-}
 
 static pmz_ring *make_ring(pmz_ring_layout layout, size_t count)
 {

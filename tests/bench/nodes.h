@@ -4,15 +4,10 @@
 #ifndef PMZ_TESTS_BENCH_NODES_H
 #define PMZ_TESTS_BENCH_NODES_H
 
-#include "bench.h"
+#include <pipemaze.h>
 
-uint64_t find_of_10(struct lane *lane, uint64_t n);
-uint64_t find_of_100(struct lane *lane, uint64_t n);
-uint64_t find_of_1000(struct lane *lane, uint64_t n);
-uint64_t find_maglev(struct lane *lane, uint64_t n);
-uint64_t jump_of_1000(struct lane *lane, uint64_t n);
-uint64_t pick_least(struct lane *lane, uint64_t n);
-uint64_t pick_ewma(struct lane *lane, uint64_t n);
+extern pmz_ring *ring_of_10, *ring_of_100, *ring_of_1000, *maglev;
+extern pmz_balance *least, *ewma;
 
 void nodes_prepare(void);
 

@@ -1,28 +1,24 @@
 /*
  * rows.c - what is measured, and that it is what it says.
  *
- * Every call's status is looked at, since the path of an error is often the
- * fastest of all. The rates, rests and leases here are chosen such that none of
- * them ends or runs out while the benchmark lasts.
+ * The rates, rests and leases here are chosen such that none of them ends or
+ * runs out while the benchmark lasts.
  */
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "locks.h"
 #include "nodes.h"
 
-#define STEP_NS 100 /* between two calls on one lane: ten million a second */
 #define KEYS 100000
 #define KEYS_MAX 131072
 #define KEY_LEN 12
 #define KEY_BURST 100000
-#define REST_NS PMZ_S(100000)
-#define BUDGET_FLOOR 100  /* per_second_min over ttl_ns */
-#define WAITS_OF_A_CALL 4 /* then the backoff stands at its cap */
+#define SHARDS 1000
+#define BUDGET_FLOOR 100 /* per_second_min over ttl_ns */
 
 #define PIPE_LINE                                                   \
 	"breaker 50% over 10s min 20 open 5s..60s | bulkhead 64 | " \
@@ -38,187 +34,78 @@ static pmz_keyed *keyed;
 static pmz_pipe *pipe_of_guards, *pipe_of_a_line;
 static pmz_backoff fresh_tries;
 static pmz_rate busy_rate, hourly_rate;
+static pmz_ns ready_at;
 static uint64_t keyed_bytes;
 static char keys[KEYS][KEY_LEN + 1];
 
-/* With nothing else on their lines, such as a rate that two threads read. */
-static struct {
-	_Alignas(64) pmz_bucket bucket;
-} busy, timed, empty, piped;
+static struct tap busy = { .rate = &busy_rate };
+static struct tap timed = { .rate = &busy_rate };
+static struct tap piped = { .rate = &busy_rate };
+static struct tap empty = { .rate = &hourly_rate, .ready_at = &ready_at };
 
-static pmz_ns tick(struct lane *lane)
+static uint64_t read_fast_clock(void *what, struct lane *lane, uint64_t n)
 {
-	return lane->now += STEP_NS;
-}
-
-static uint64_t read_clock(struct lane *lane, uint64_t n)
-{
-	struct timespec ts;
 	uint64_t wrong = 0;
 
-	(void)lane;
+	(void)what;
 	for (; n; n--)
-		wrong += clock_gettime(CLOCK_MONOTONIC, &ts) != 0;
+		wrong += !read_fast(lane);
 	return wrong;
 }
 
-static uint64_t pair_mutex(struct lane *lane, uint64_t n)
+static uint64_t take_by_key(void *what, struct lane *lane, uint64_t n)
 {
-	uint64_t wrong = 0;
-
-	(void)lane;
-	for (; n; n--) {
-		wrong += pthread_mutex_lock(&mutex) != 0;
-		wrong += pthread_mutex_unlock(&mutex) != 0;
-	}
-	return wrong;
-}
-
-static uint64_t pair_semaphore(struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	(void)lane;
-	for (; n; n--) {
-		wrong += sem_trywait(&semaphore) != 0;
-		wrong += sem_post(&semaphore) != 0;
-	}
-	return wrong;
-}
-
-static uint64_t take_token(struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	for (; n; n--)
-		wrong += pmz_bucket_take(&busy.bucket, &busy_rate, 1,
-		                         tick(lane), NULL) != PMZ_OK;
-	return wrong;
-}
-
-static uint64_t read_fast_clock(struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	for (; n; n--)
-		wrong += !pmz_now_fast(&lane->clock);
-	return wrong;
-}
-
-static uint64_t take_at_fast_clock(struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	for (; n; n--)
-		wrong += pmz_bucket_take(&timed.bucket, &busy_rate, 1,
-		                         pmz_now_fast(&lane->clock),
-		                         NULL) != PMZ_OK;
-	return wrong;
-}
-
-static uint64_t take_from_empty(struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-	pmz_ns ready_at;
-
-	for (; n; n--)
-		wrong += pmz_bucket_take(&empty.bucket, &hourly_rate, 1,
-		                         tick(lane),
-		                         &ready_at) != PMZ_REFUSED_RATE;
-	return wrong;
-}
-
-static uint64_t take_by_key(struct lane *lane, uint64_t n)
-{
+	pmz_keyed **table = what;
 	uint64_t wrong = 0;
 
 	for (; n; n--) {
 		const char *key = keys[lane->drawn++ % KEYS];
 
-		wrong += pmz_keyed_take(keyed, &hourly_rate, key, KEY_LEN, 1,
+		wrong += pmz_keyed_take(*table, &hourly_rate, key, KEY_LEN, 1,
 		                        tick(lane), NULL) != PMZ_OK;
 	}
 	return wrong;
 }
 
-static uint64_t pair_bulkhead(struct lane *lane, uint64_t n)
+static uint64_t ask_open_breaker(void *what, struct lane *lane, uint64_t n)
 {
+	pmz_breaker **b = what;
 	uint64_t wrong = 0;
 	pmz_permit permit;
-
-	for (; n; n--) {
-		wrong += pmz_bulkhead_acquire(bulkhead, tick(lane), &permit) !=
-		         PMZ_OK;
-		wrong += pmz_bulkhead_settle(bulkhead, &permit, PMZ_SUCCESS,
-		                             tick(lane)) != PMZ_OK;
-	}
-	return wrong;
-}
-
-static uint64_t pair_of(pmz_breaker *b, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-	pmz_permit permit;
-
-	for (; n; n--) {
-		wrong += pmz_breaker_acquire(b, tick(lane), &permit, NULL) !=
-		         PMZ_OK;
-		wrong += pmz_breaker_settle(b, &permit, PMZ_SUCCESS,
-		                            tick(lane)) != PMZ_OK;
-	}
-	return wrong;
-}
-
-static uint64_t pair_breaker(struct lane *lane, uint64_t n)
-{
-	return pair_of(breaker, lane, n);
-}
-
-static uint64_t pair_counting_breaker(struct lane *lane, uint64_t n)
-{
-	return pair_of(counting_breaker, lane, n);
-}
-
-static uint64_t ask_open_breaker(struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-	pmz_permit permit;
-	pmz_ns ready_at;
 
 	for (; n; n--)
-		wrong += pmz_breaker_acquire(open_breaker, tick(lane), &permit,
+		wrong += pmz_breaker_acquire(*b, tick(lane), &permit,
 		                             &ready_at) != PMZ_REFUSED_OPEN;
 	return wrong;
 }
 
-static uint64_t draw_wait(struct lane *lane, uint64_t n)
+static uint64_t jump_of_1000(void *what, struct lane *lane, uint64_t n)
 {
 	uint64_t wrong = 0;
-	pmz_ns at;
 
-	for (; n; n--) {
-		if (lane->drawn++ % WAITS_OF_A_CALL == 0)
-			lane->tries = fresh_tries;
-		wrong += pmz_backoff_next(&lane->tries, tick(lane), 0, &at) !=
-		         PMZ_OK;
-	}
+	(void)what;
+	for (; n; n--)
+		wrong += pmz_jump(++lane->drawn * SPREAD, SHARDS) >= SHARDS;
 	return wrong;
 }
 
-static uint64_t deposit(struct lane *lane, uint64_t n)
+static uint64_t deposit(void *what, struct lane *lane, uint64_t n)
 {
+	pmz_budget **b = what;
+
 	for (; n; n--)
-		pmz_budget_deposit(budget, tick(lane));
+		pmz_budget_deposit(*b, tick(lane));
 	return 0;
 }
 
-static uint64_t walk(pmz_pipe *pipe, struct lane *lane, uint64_t n)
+static uint64_t walk(void *what, struct lane *lane, uint64_t n)
 {
+	pmz_pipe **pipe = what;
 	uint64_t wrong = 0;
 	pmz_call call;
 
 	for (; n; n--) {
-		wrong += pmz_call_begin(&call, pipe, NULL, tick(lane)) !=
+		wrong += pmz_call_begin(&call, *pipe, NULL, tick(lane)) !=
 		         PMZ_TRY;
 		wrong += pmz_call_settle(&call, PMZ_SUCCESS, tick(lane)) !=
 		         PMZ_DONE;
@@ -226,110 +113,89 @@ static uint64_t walk(pmz_pipe *pipe, struct lane *lane, uint64_t n)
 	return wrong + (pmz_call_status(&call) != PMZ_OK);
 }
 
-static uint64_t walk_guards(struct lane *lane, uint64_t n)
-{
-	return walk(pipe_of_guards, lane, n);
-}
-
-static uint64_t walk_line(struct lane *lane, uint64_t n)
-{
-	return walk(pipe_of_a_line, lane, n);
-}
-
 /* A table that forgot some keys, or is full, took a shorter way. */
-static int keys_are_present(pmz_ns now)
+static int keys_are_present(void *what, pmz_ns now)
 {
+	pmz_keyed **table = what;
 	pmz_keyed_stats stats;
 
 	stats.size = sizeof(stats);
-	return pmz_keyed_read(keyed, now, &stats) == PMZ_OK &&
+	return pmz_keyed_read(*table, now, &stats) == PMZ_OK &&
 	       stats.busy == KEYS && !stats.full && !stats.refusals;
 }
 
-static int has_counted(const pmz_breaker *b, pmz_ns now)
+static int has_counted(void *what, pmz_ns now)
 {
+	pmz_breaker **b = what;
 	pmz_breaker_stats stats;
 
 	stats.size = sizeof(stats);
-	return pmz_breaker_read(b, now, &stats) == PMZ_OK &&
+	return pmz_breaker_read(*b, now, &stats) == PMZ_OK &&
 	       stats.state == PMZ_CLOSED && stats.calls > 0 && !stats.stale;
 }
 
-static int breaker_has_counted(pmz_ns now)
+static int slots_are_back(void *what, pmz_ns now)
 {
-	return has_counted(breaker, now);
-}
-
-static int counting_breaker_has_counted(pmz_ns now)
-{
-	return has_counted(counting_breaker, now);
-}
-
-static int slots_are_back(pmz_ns now)
-{
+	pmz_bulkhead **b = what;
 	pmz_bulkhead_stats stats;
 
 	(void)now;
 	stats.size = sizeof(stats);
-	return pmz_bulkhead_read(bulkhead, &stats) == PMZ_OK &&
-	       !stats.in_use && stats.admitted > 0;
+	return pmz_bulkhead_read(*b, &stats) == PMZ_OK && !stats.in_use &&
+	       stats.admitted > 0;
 }
 
-static int pipe_has_called(pmz_ns now)
+static int pipe_has_called(void *what, pmz_ns now)
 {
-	return slots_are_back(now) && breaker_has_counted(now);
+	(void)what;
+	return slots_are_back(&bulkhead, now) && has_counted(&breaker, now);
 }
 
 /* Without deposits there would be less than this to withdraw. */
-static int budget_has_saved(pmz_ns now)
+static int budget_has_saved(void *what, pmz_ns now)
 {
+	pmz_budget **b = what;
 	int i;
 
 	for (i = 0; i <= BUDGET_FLOOR; i++)
-		if (pmz_budget_withdraw(budget, now) != PMZ_OK)
+		if (pmz_budget_withdraw(*b, now) != PMZ_OK)
 			return 0;
 	return 1;
 }
 
 const struct row rows[] = {
-	{ "clock", 1, read_clock, NULL },
-	{ "mutex_pair", 1, pair_mutex, NULL },
-	{ "sem_pair", 1, pair_semaphore, NULL },
-	{ "bucket_take", 1, take_token, NULL },
-	{ "now_fast", 1, read_fast_clock, NULL },
-	{ "bucket_take_now_fast", 1, take_at_fast_clock, NULL },
-	{ "bucket_refused", 1, take_from_empty, NULL },
-	{ "keyed_take", 1, take_by_key, keys_are_present },
-	{ "bulkhead_pair", 1, pair_bulkhead, slots_are_back },
-	{ "breaker_pair", 1, pair_breaker, breaker_has_counted },
-	{ "breaker_pair_count", 1, pair_counting_breaker,
-	  counting_breaker_has_counted },
-	{ "breaker_refuse", 1, ask_open_breaker, NULL },
-	{ "backoff_next", 1, draw_wait, NULL },
-	{ "budget_deposit", 1, deposit, budget_has_saved },
-	{ "pipe_call", 1, walk_guards, pipe_has_called },
-	{ "pipe_call_line", 1, walk_line, NULL },
-	{ "ring_find_10", 1, find_of_10, NULL },
-	{ "ring_find_100", 1, find_of_100, NULL },
-	{ "ring_find_1000", 1, find_of_1000, NULL },
-	{ "maglev_find", 1, find_maglev, NULL },
-	{ "jump_1000", 1, jump_of_1000, NULL },
-	{ "pick_settle", 1, pick_least, NULL },
-	{ "pick_settle_ewma", 1, pick_ewma, NULL },
-	{ "lock_is_held", 1, ask_is_held, NULL },
-	{ "bucket_take_2t", 2, take_token, NULL },
-	{ "bulkhead_pair_2t", 2, pair_bulkhead, slots_are_back },
-	{ "breaker_pair_2t", 2, pair_breaker, breaker_has_counted },
-	{ "sem_pair_2t", 2, pair_semaphore, NULL },
-	{ "mutex_pair_2t", 2, pair_mutex, NULL },
+	{ "clock", 1, read_clock, NULL, NULL },
+	{ "mutex_pair", 1, pair_mutex, &mutex, NULL },
+	{ "sem_pair", 1, pair_semaphore, &semaphore, NULL },
+	{ "bucket_take", 1, take_token, &busy, NULL },
+	{ "now_fast", 1, read_fast_clock, NULL, NULL },
+	{ "bucket_take_now_fast", 1, take_token_timed, &timed, NULL },
+	{ "bucket_refused", 1, take_no_token, &empty, NULL },
+	{ "keyed_take", 1, take_by_key, &keyed, keys_are_present },
+	{ "bulkhead_pair", 1, pair_bulkhead, &bulkhead, slots_are_back },
+	{ "breaker_pair", 1, pair_breaker, &breaker, has_counted },
+	{ "breaker_pair_count", 1, pair_breaker, &counting_breaker,
+	  has_counted },
+	{ "breaker_refuse", 1, ask_open_breaker, &open_breaker, NULL },
+	{ "backoff_next", 1, draw_wait, &fresh_tries, NULL },
+	{ "budget_deposit", 1, deposit, &budget, budget_has_saved },
+	{ "pipe_call", 1, walk, &pipe_of_guards, pipe_has_called },
+	{ "pipe_call_line", 1, walk, &pipe_of_a_line, NULL },
+	{ "ring_find_10", 1, find_hash, &ring_of_10, NULL },
+	{ "ring_find_100", 1, find_hash, &ring_of_100, NULL },
+	{ "ring_find_1000", 1, find_hash, &ring_of_1000, NULL },
+	{ "maglev_find", 1, find_hash, &maglev, NULL },
+	{ "jump_1000", 1, jump_of_1000, NULL, NULL },
+	{ "pick_settle", 1, pick_and_settle, &least, NULL },
+	{ "pick_settle_ewma", 1, pick_and_settle, &ewma, NULL },
+	{ "lock_is_held", 1, ask_is_held, NULL, NULL },
+	{ "bucket_take_2t", 2, take_token, &busy, NULL },
+	{ "bulkhead_pair_2t", 2, pair_bulkhead, &bulkhead, slots_are_back },
+	{ "breaker_pair_2t", 2, pair_breaker, &breaker, has_counted },
+	{ "sem_pair_2t", 2, pair_semaphore, &semaphore, NULL },
+	{ "mutex_pair_2t", 2, pair_mutex, &mutex, NULL },
 };
 const unsigned rows_count = sizeof(rows) / sizeof(*rows);
-
-static void must(int status, const char *what)
-{
-	if (status != PMZ_OK)
-		give_up(what, pmz_status_name(status));
-}
 
 /* In an order that the table's sets do not follow. */
 static void write_keys(void)
@@ -368,7 +234,7 @@ static void prepare_keyed(void)
 	write_keys();
 	must(pmz_keyed_new(&keyed, &config, NULL), "pmz_keyed_new");
 	keyed_bytes = allocated_bytes() - before;
-	if (take_by_key(&lane, KEYS))
+	if (take_by_key(&keyed, &lane, KEYS))
 		give_up("keyed_take", "not every key found a place");
 }
 
@@ -376,29 +242,11 @@ static void prepare_breakers(void)
 {
 	pmz_breaker_config counting = { .size = sizeof(counting),
 		                        .calls_window = 100 };
-	pmz_breaker_config resting = { .size = sizeof(resting),
-		                       .open_ns = REST_NS,
-		                       .consecutive_max = 1 };
-	pmz_permit permit;
 
 	must(pmz_breaker_new(&breaker, NULL, NULL), "pmz_breaker_new");
 	must(pmz_breaker_new(&counting_breaker, &counting, NULL),
 	     "pmz_breaker_new");
-	must(pmz_breaker_new(&open_breaker, &resting, NULL), "pmz_breaker_new");
-	must(pmz_breaker_acquire(open_breaker, 0, &permit, NULL),
-	     "breaker_refuse");
-	must(pmz_breaker_settle(open_breaker, &permit, PMZ_FAILURE, 0),
-	     "breaker_refuse");
-}
-
-static void prepare_waits(void)
-{
-	pmz_backoff_rule rule = { .size = sizeof(rule),
-		                  .tries_max = WAITS_OF_A_CALL + 1 };
-
-	must(pmz_backoff_start(&fresh_tries, &rule, PMZ_NEVER, 1),
-	     "pmz_backoff_start");
-	must(pmz_budget_new(&budget, NULL, NULL), "pmz_budget_new");
+	open_breaker = new_open_breaker(0);
 }
 
 static void prepare_pipes(void)
@@ -423,10 +271,11 @@ void rows_prepare(void)
 	if (sem_init(&semaphore, 0, 64))
 		give_up("sem_pair", "no semaphore");
 	must(pmz_bulkhead_new(&bulkhead, NULL, NULL), "pmz_bulkhead_new");
+	must(pmz_budget_new(&budget, NULL, NULL), "pmz_budget_new");
+	fresh_tries = new_tries();
 	prepare_buckets();
 	prepare_keyed();
 	prepare_breakers();
-	prepare_waits();
 	prepare_pipes();
 	nodes_prepare();
 }

@@ -7,9 +7,7 @@
  */
 #include "proxy.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -310,17 +308,6 @@ static void serve(kit_proxy *p)
 	p->is_closing_all = 0;
 }
 
-static struct sockaddr_in loopback(uint16_t port)
-{
-	struct sockaddr_in address;
-
-	memset(&address, 0, sizeof(address));
-	address.sin_family = AF_INET;
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	address.sin_port = htons(port);
-	return address;
-}
-
 static int new_socket(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -332,7 +319,7 @@ static int new_socket(void)
 
 static void open_listener(kit_proxy *p)
 {
-	struct sockaddr_in address = loopback(p->port);
+	struct sockaddr_in address = kit_loopback(p->port);
 	int fd = new_socket(), yes = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
@@ -352,7 +339,7 @@ static void close_listener(kit_proxy *p)
 /* What becomes of the connection is seen when it is read. */
 static int dial(uint16_t port)
 {
-	struct sockaddr_in address = loopback(port);
+	struct sockaddr_in address = kit_loopback(port);
 	int fd = new_socket();
 
 	(void)!connect(fd, (struct sockaddr *)&address, sizeof(address));

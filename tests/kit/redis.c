@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -93,7 +92,21 @@ void kit_wait(kit_claim holds, void *ctx, unsigned seconds, const char *what)
 	}
 }
 
-static struct sockaddr_in loopback(uint16_t port)
+pid_t kit_fork(void)
+{
+	pid_t parent = getpid(), child = fork();
+
+	if (child < 0)
+		kit_fail("no process: %s", strerror(errno));
+	if (child)
+		return child;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
+	return 0;
+}
+
+struct sockaddr_in kit_loopback(uint16_t port)
 {
 	struct sockaddr_in address;
 
@@ -117,7 +130,7 @@ static int new_socket(void)
  * who set SO_REUSEADDR as well, as servers do. */
 static int reserve(uint16_t port)
 {
-	struct sockaddr_in address = loopback(port);
+	struct sockaddr_in address = kit_loopback(port);
 	int fd = new_socket(), yes = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
@@ -130,7 +143,7 @@ static int reserve(uint16_t port)
 
 int kit_port_reserve(uint16_t *port)
 {
-	struct sockaddr_in address = loopback(0);
+	struct sockaddr_in address = kit_loopback(0);
 	socklen_t len = sizeof(address);
 	int fd = reserve(0);
 
@@ -194,8 +207,7 @@ static const char *program(void)
 }
 
 /* Between fork and exec: nothing here takes a lock. */
-static void become_server(const char *path, char **words, const char *log,
-                          pid_t parent)
+static void become_server(const char *path, char **words, const char *log)
 {
 	sigset_t none;
 	int out;
@@ -203,9 +215,6 @@ static void become_server(const char *path, char **words, const char *log,
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGCHLD, SIG_DFL);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
 	out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
 	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
 	dup2(out, STDOUT_FILENO);
@@ -244,14 +253,11 @@ static void launch(kit_redis *r)
 {
 	const char *path = program();
 	char *words[WORDS_MAX + 32];
-	pid_t self = getpid();
 
 	list_words(r, words);
-	r->pid = fork();
-	if (r->pid < 0)
-		kit_fail("no process for redis-server: %s", strerror(errno));
+	r->pid = kit_fork();
 	if (r->pid == 0)
-		become_server(path, words, r->log, self);
+		become_server(path, words, r->log);
 }
 
 static int answers(const kit_redis *r)
@@ -531,7 +537,7 @@ struct talk {
 
 static int dial(struct talk *t, uint16_t port)
 {
-	struct sockaddr_in address = loopback(port);
+	struct sockaddr_in address = kit_loopback(port);
 	struct timeval limit = { ANSWER_S, 0 };
 
 	t->end = kit_now() + ANSWER_S * SECOND;

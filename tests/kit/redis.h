@@ -24,8 +24,10 @@
 #ifndef KIT_REDIS_H
 #define KIT_REDIS_H
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 typedef struct kit_redis kit_redis;
 
@@ -78,6 +80,11 @@ void kit_doze(unsigned ms);
  * with what was waited for. */
 typedef int (*kit_claim)(void *ctx);
 void kit_wait(kit_claim holds, void *ctx, unsigned seconds, const char *what);
+
+/* A child ends with its parent. */
+pid_t kit_fork(void);
+
+struct sockaddr_in kit_loopback(uint16_t port); /* 127.0.0.1 */
 
 /* A free port of 127.0.0.1 that stays free for who sets SO_REUSEADDR, until the
  * descriptor is closed. */

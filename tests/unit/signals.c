@@ -10,15 +10,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <pipemaze.h>
 
 #include "sanitizer.h"
+#include "storm.h"
 
 #define EVERY_US 40
-#define HITS 1500   /* of each step, by the handler */
+#define HITS 1500    /* of each step, by the handler */
 #define PATIENCE 300 /* seconds, for what could hang */
 #define NOW PMZ_S(1000)
 #define BURST 2000000000u
@@ -41,37 +41,17 @@ static void interrupt(int number)
 	storm.hits++;
 }
 
-static timer_t set_timer(void)
-{
-	const struct itimerspec often = { { 0, EVERY_US * 1000 },
-		                          { 0, EVERY_US * 1000 } };
-	struct sigevent event;
-	timer_t timer;
-
-	memset(&event, 0, sizeof(event));
-	event.sigev_notify = SIGEV_SIGNAL;
-	event.sigev_signo = SIGUSR1;
-	assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
-	assert_int_equal(timer_settime(timer, 0, &often, NULL), 0);
-	return timer;
-}
-
 /* Both take it again and again. */
 static void run(step take)
 {
-	struct sigaction action;
 	timer_t timer;
 
-	memset(&action, 0, sizeof(action));
-	action.sa_handler = interrupt;
 	storm.take = take;
 	storm.hits = 0;
-	sigaction(SIGUSR1, &action, NULL);
-	timer = set_timer();
+	timer = storm_begin(interrupt, EVERY_US);
 	while (storm.hits < HITS)
 		take(THREAD);
 	timer_delete(timer);
-	signal(SIGUSR1, SIG_IGN);
 }
 
 /* What each of the two has counted; neither touches the other's. */

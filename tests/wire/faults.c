@@ -1,10 +1,6 @@
 /*
  * faults.c - locks on one server, when it or the network to it fails.
  */
-#include "expect.h"
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,15 +9,13 @@
 
 #include <pipemaze/edge.h>
 
-#include "leases.h"
 #include "proxy.h"
+#include "server.h"
 
 #define TTL PMZ_S(20)
 #define WAIT PMZ_S(5)
 #define KEY "lock:job"
 #define FENCE_KEY "{lock:job}:f"
-
-static kit_redis *server;
 
 static struct bench {
 	kit_proxy *proxy;
@@ -32,26 +26,10 @@ static struct bench {
 
 static char text[512];
 
-static int start_server(void **state)
-{
-	(void)state;
-	server = kit_redis_start(NULL);
-	return 0;
-}
-
-static int stop_server(void **state)
-{
-	(void)state;
-	kit_redis_stop(server);
-	return 0;
-}
-
 static int start(void **state)
 {
 	(void)state;
-	if (!kit_redis_is_up(server))
-		kit_redis_restart(server);
-	kit_redis_ask(server, text, sizeof(text), "FLUSHALL", NULL);
+	server_renew();
 	t.proxy = kit_proxy_start(kit_redis_port(server));
 	t.locks = kit_locks_open(kit_proxy_address(t.proxy), NULL);
 	t.others = kit_locks_open(kit_redis_address(server), NULL);
@@ -71,13 +49,7 @@ static int stop(void **state)
 
 static pmz_lease acquire(pmz_locks *locks, pmz_ns wait)
 {
-	pmz_lease lease;
-	pmz_why why;
-	int status = pmz_lock_acquire(locks, "job", TTL, wait, &lease, &why);
-
-	if (status != PMZ_OK)
-		fail_msg("%s: %s", pmz_status_name(status), why.text);
-	return lease;
+	return expect_grant(locks, "job", TTL, wait);
 }
 
 static int try_once(pmz_locks *locks, pmz_why *why)
@@ -86,11 +58,6 @@ static int try_once(pmz_locks *locks, pmz_why *why)
 
 	return pmz_lock_acquire(locks, "job", TTL, 0, &lease, why);
 }
-
-#define expect_answer(want, ...)                                              \
-	assert_string_equal(                                                  \
-		kit_redis_ask(server, text, sizeof(text), __VA_ARGS__, NULL), \
-		want)
 
 static void expect_free(void)
 {
@@ -105,13 +72,6 @@ static void expect_holder(const pmz_lease *lease)
 static int key_is_free(void *ctx)
 {
 	return kit_redis_count(ctx, "EXISTS", KEY, NULL) == 0;
-}
-
-/* In the time that the issue allows, from `then` on. */
-static void expect_back(int64_t then, unsigned allowed_ms)
-{
-	assert_in_range(kit_ms_since(then), 0,
-	                allowed_ms + KIT_LATE_MS + KIT_LOADED_MS);
 }
 
 /* All that the proxy has kept is dealt with by the server. */
@@ -766,19 +726,14 @@ static void each_call_on_a_lease_ends_within_the_time_outs(void **state)
 /* Its queue is full, so that the kernel leaves the next one unanswered. */
 static int deaf_socket(uint16_t *port, int *fill)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	socklen_t len = sizeof(at);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), i;
+	int fd = kit_port_reserve(port), i;
+	struct sockaddr_in at = kit_loopback(*port);
 
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
 	assert_int_equal(listen(fd, 0), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-	*port = ntohs(at.sin_port);
 	for (i = 0; i < 2; i++) {
 		fill[i] = socket(AF_INET,
 		                 SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		(void)!connect(fill[i], (struct sockaddr *)&at, len);
+		(void)!connect(fill[i], (struct sockaddr *)&at, sizeof(at));
 	}
 	return fd;
 }
@@ -859,5 +814,5 @@ int main(void)
 		wire_test(a_unix_socket_is_as_good_as_a_port),
 	};
 
-	return cmocka_run_group_tests(tests, start_server, stop_server);
+	return cmocka_run_group_tests(tests, server_start, server_stop);
 }

@@ -4,15 +4,12 @@
  * The child is told that the parent's locks are not its own, opens its own, and
  * goes on with its copies of the rest. The parent does not notice.
  */
-#include "expect.h"
-
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -21,10 +18,9 @@
 #include <pipemaze.h>
 
 #include "dice.h"
-#include "leases.h"
 #include "proxy.h"
-#include "redis.h"
 #include "sanitizer.h"
+#include "server.h"
 
 #define TTL PMZ_S(300)
 #define CHILDREN 25
@@ -38,10 +34,8 @@
 	"rate 1000000/s burst 1000000 | tries 2 backoff 1ms..2ms | " \
 	"budget 20% floor 10/s"
 
-static kit_redis *server;
 static const char *address;
 static const char *const in_memory = "memory:";
-static char text[128];
 
 static pmz_locks *open_at(const char *where)
 {
@@ -275,14 +269,10 @@ static int be_a_child(unsigned number, pmz_lease lease)
 
 static pid_t fork_child(unsigned number, pmz_lease lease)
 {
-	pid_t parent = getpid(), child = fork();
+	pid_t child = kit_fork();
 
-	assert_true(child >= 0);
 	if (child)
 		return child;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
 	alarm(CHILD_PATIENCE);
 	_exit(be_a_child(number, lease));
 }
@@ -327,9 +317,9 @@ static void forks_in_the_middle_of_traffic_harm_nobody(void **state)
 	busy.guards = place_guards();
 	expect_status(pmz_pipe_from(&busy.pipe, ALL_STAGES, NULL, NULL),
 	              PMZ_OK);
-	expect_status(pmz_lock_acquire(busy.redis, "kept", PMZ_S(5), 0,
-	                               &lease, NULL),
-	              PMZ_OK);
+	expect_status(
+		pmz_lock_acquire(busy.redis, "kept", PMZ_S(5), 0, &lease, NULL),
+		PMZ_OK);
 	expect_status(pmz_lock_keep(busy.redis, &lease, PMZ_NEVER), PMZ_OK);
 	for (i = 0; i < WORKERS; i++)
 		pthread_create(&workers[i], NULL, be_busy, NULL);
@@ -344,8 +334,7 @@ static void forks_in_the_middle_of_traffic_harm_nobody(void **state)
 	assert_true(busy.rounds > 0);
 	expect_exact(busy.guards);
 	expect_status(pmz_lock_refresh(busy.redis, &lease), PMZ_OK);
-	kit_redis_ask(server, text, sizeof(text), "GET", "lock:kept", NULL);
-	assert_string_equal(text, lease.token);
+	expect_answer(lease.token, "GET", "lock:kept");
 	expect_status(pmz_lock_release(busy.redis, &lease), PMZ_OK);
 	pmz_locks_close(busy.redis);
 	pmz_locks_close(busy.memory);
@@ -365,7 +354,7 @@ static void a_child_says_nothing_on_its_parents_connections(void **state)
 	              PMZ_OK);
 	said = kit_proxy_forwarded(proxy, KIT_REQUESTS);
 	connections = kit_proxy_connections(proxy);
-	child = fork();
+	child = kit_fork();
 	if (!child) {
 		alarm(CHILD_PATIENCE);
 		_exit(refuses_all(locks, lease));
@@ -381,16 +370,8 @@ static void a_child_says_nothing_on_its_parents_connections(void **state)
 
 static int start(void **state)
 {
-	(void)state;
-	server = kit_redis_start(NULL);
+	server_start(state);
 	address = kit_redis_address(server);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	kit_redis_stop(server);
 	return 0;
 }
 
@@ -408,5 +389,5 @@ int main(void)
 		puts("skipped: a thread sanitizer takes no fork with threads");
 		return 0;
 	}
-	return cmocka_run_group_tests_name("forks", tests, start, stop);
+	return cmocka_run_group_tests_name("forks", tests, start, server_stop);
 }

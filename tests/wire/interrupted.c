@@ -9,12 +9,8 @@
 
 #include <hiredis/hiredis.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <pipemaze.h>
 #include <pipemaze/lock_hiredis.h>
@@ -22,6 +18,7 @@
 #include "leases.h"
 #include "proxy.h"
 #include "redis.h"
+#include "storm.h"
 
 #define NODES 3
 #define ROUNDS 12
@@ -32,10 +29,6 @@
 #define SLACK PMZ_S(10)
 #define TRIP_MS 2 /* so that there is something to interrupt */
 
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid
-#endif
-
 static kit_redis *servers[NODES];
 static kit_proxy *slow[NODES];
 static const char *addresses[NODES];
@@ -45,44 +38,22 @@ static pmz_why why;
 
 static _Thread_local volatile sig_atomic_t hits;
 
-static void hit(int signal)
+static void hit(int number)
 {
-	(void)signal;
+	(void)number;
 	hits++;
 }
 
-static struct sigaction handler(void)
+static timer_t begin(void)
 {
-	struct sigaction action;
-
-	memset(&action, 0, sizeof(action));
-	action.sa_handler = hit;
-	return action;
-}
-
-/* Over the thread that calls, until it ends it. */
-static timer_t storm_begin(void)
-{
-	const struct itimerspec often = { { 0, EVERY_US * 1000 },
-		                          { 0, EVERY_US * 1000 } };
-	struct sigevent event;
-	timer_t timer;
-
-	memset(&event, 0, sizeof(event));
-	event.sigev_notify = SIGEV_THREAD_ID;
-	event.sigev_signo = SIGUSR1;
-	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
 	hits = 0;
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer) ||
-	    timer_settime(timer, 0, &often, NULL))
-		kit_fail("there is no timer");
-	return timer;
+	return storm_begin(hit, EVERY_US);
 }
 
 /* It has blown. */
-static void storm_end(timer_t timer)
+static void end(timer_t storm)
 {
-	timer_delete(timer);
+	timer_delete(storm);
 	if (!hits)
 		kit_fail("the timer interrupted nothing");
 }
@@ -112,7 +83,7 @@ static void take_and_give(pmz_locks *locks, const char *name, uint64_t *highest)
 static void use_in_a_storm(const char *const *where, size_t count)
 {
 	uint64_t highest[2] = { 0, 0 };
-	timer_t storm = storm_begin();
+	timer_t storm = begin();
 	int i;
 
 	for (i = 0; i < ROUNDS; i++) {
@@ -122,7 +93,7 @@ static void use_in_a_storm(const char *const *where, size_t count)
 		take_and_give(locks, "b", &highest[1]);
 		pmz_locks_close(locks);
 	}
-	storm_end(storm);
+	end(storm);
 }
 
 static void locks_of_a_server_stand_in_a_storm(void **state)
@@ -139,7 +110,7 @@ static void locks_of_a_quorum_stand_in_a_storm(void **state)
 
 static void locks_in_memory_stand_in_a_storm(void **state)
 {
-	timer_t storm = storm_begin();
+	timer_t storm = begin();
 	pmz_ns until = pmz_now() + PMZ_MS(100);
 	pmz_locks *locks = open_at(&in_memory, 1);
 	uint64_t highest = 0;
@@ -149,7 +120,7 @@ static void locks_in_memory_stand_in_a_storm(void **state)
 		take_and_give(locks, "a", &highest);
 	while (pmz_now() < until);
 	pmz_locks_close(locks);
-	storm_end(storm);
+	end(storm);
 }
 
 typedef struct hold {
@@ -177,10 +148,10 @@ static void wait_in_a_storm(const char *const *where, size_t count)
 	expect_status(pmz_lock_acquire(locks, "a", TTL, 0, &h.lease, NULL),
 	              PMZ_OK);
 	kit_errand_start(&errand, 150, let_go, &h);
-	storm = storm_begin();
+	storm = begin();
 	expect_status(pmz_lock_acquire(locks, "a", TTL, LONG, &lease, &why),
 	              PMZ_OK);
-	storm_end(storm);
+	end(storm);
 	assert_true(pmz_now() - start < SLACK);
 	kit_errand_join(&errand);
 	expect_status(pmz_lock_release(locks, &lease), PMZ_OK);
@@ -203,13 +174,13 @@ static void refuse_in_a_storm(const char *const *where, size_t count)
 
 	expect_status(pmz_lock_acquire(locks, "a", TTL, 0, &lease, NULL),
 	              PMZ_OK);
-	storm = storm_begin();
+	storm = begin();
 	start = pmz_now();
 	expect_status(
 		pmz_lock_acquire(locks, "a", TTL, PMZ_MS(100), &other, &why),
 		PMZ_REFUSED_HELD);
 	assert_true(pmz_now() - start < PMZ_MS(100) + SLACK);
-	storm_end(storm);
+	end(storm);
 	expect_status(pmz_lock_release(locks, &lease), PMZ_OK);
 	pmz_locks_close(locks);
 }
@@ -232,7 +203,7 @@ typedef struct worker {
 static void *take_turns(void *arg)
 {
 	worker *w = arg;
-	timer_t storm = storm_begin();
+	timer_t storm = begin();
 	pmz_lease mine;
 	int i;
 
@@ -246,7 +217,7 @@ static void *take_turns(void *arg)
 		if (pmz_lock_release(w->locks, &mine))
 			kit_fail("a release failed");
 	}
-	storm_end(storm);
+	end(storm);
 	return NULL;
 }
 
@@ -275,18 +246,17 @@ static void a_queue_in_a_storm_loses_nobody(void **state)
 static void a_kept_lease_outlives_a_storm(void **state)
 {
 	pmz_locks *locks = open_at(addresses, NODES);
-	timer_t storm = storm_begin();
+	timer_t storm = begin();
 
 	(void)state;
-	expect_status(
-		pmz_lock_acquire(locks, "a", PMZ_S(3), 0, &lease, NULL),
-		PMZ_OK);
+	expect_status(pmz_lock_acquire(locks, "a", PMZ_S(3), 0, &lease, NULL),
+	              PMZ_OK);
 	expect_status(pmz_lock_keep(locks, &lease, PMZ_NEVER), PMZ_OK);
 	pmz_sleep_until(lease.until + PMZ_MS(200));
 	expect_status(pmz_lock_refresh(locks, &lease), PMZ_OK);
 	assert_true(pmz_lock_is_held(&lease, pmz_now()));
 	expect_status(pmz_lock_release(locks, &lease), PMZ_OK);
-	storm_end(storm);
+	end(storm);
 	pmz_locks_close(locks);
 }
 
@@ -303,7 +273,7 @@ static void a_users_connections_stand_in_a_storm(void **state)
 		c[i] = redisConnect("127.0.0.1", kit_proxy_port(slow[i]));
 		assert_int_equal(c[i]->err, 0);
 	}
-	storm = storm_begin();
+	storm = begin();
 	for (i = 0; i < ROUNDS; i++) {
 		expect_status(pmz_lock_hiredis_acquire(c, NODES, &rules, "u",
 		                                       TTL, 0, &lease, NULL),
@@ -315,7 +285,7 @@ static void a_users_connections_stand_in_a_storm(void **state)
 		                                       NULL),
 		              PMZ_OK);
 	}
-	storm_end(storm);
+	end(storm);
 	for (i = 0; i < NODES; i++) {
 		assert_int_equal(c[i]->err, 0);
 		redisFree(c[i]);
@@ -324,14 +294,14 @@ static void a_users_connections_stand_in_a_storm(void **state)
 
 static void a_sleep_in_a_storm_is_not_cut_short(void **state)
 {
-	timer_t storm = storm_begin();
+	timer_t storm = begin();
 	pmz_ns when = pmz_now() + PMZ_MS(100);
 
 	(void)state;
 	pmz_sleep_until(when);
 	assert_true(pmz_now() >= when);
 	assert_true(pmz_now() < when + SLACK);
-	storm_end(storm);
+	end(storm);
 }
 
 static pmz_outcome fail_again(pmz_ns due, void *ctx)
@@ -348,7 +318,7 @@ static pmz_outcome fail_again(pmz_ns due, void *ctx)
 
 static void waits_between_attempts_are_whole_in_a_storm(void **state)
 {
-	timer_t storm = storm_begin();
+	timer_t storm = begin();
 	pmz_ns next = 0, start = pmz_now();
 	pmz_pipe *pipe;
 
@@ -361,7 +331,7 @@ static void waits_between_attempts_are_whole_in_a_storm(void **state)
 	              PMZ_GAVE_UP);
 	assert_true(pmz_now() - start < SLACK);
 	pmz_pipe_free(pipe);
-	storm_end(storm);
+	end(storm);
 }
 
 typedef struct slot {
@@ -400,9 +370,9 @@ static void a_wait_for_a_bulkhead_in_a_storm_gets_the_slot(void **state)
 	s.of = rules.bulkhead;
 	expect_status(pmz_bulkhead_acquire(s.of, pmz_now(), &s.permit), PMZ_OK);
 	kit_errand_start(&errand, 100, leave_bulkhead, &s);
-	storm = storm_begin();
+	storm = begin();
 	expect_status(pmz_run(pipe, NULL, succeed, &calls, NULL), PMZ_OK);
-	storm_end(storm);
+	end(storm);
 	assert_int_equal(calls, 1);
 	kit_errand_join(&errand);
 	pmz_pipe_free(pipe);
@@ -410,11 +380,9 @@ static void a_wait_for_a_bulkhead_in_a_storm_gets_the_slot(void **state)
 
 static int start(void **state)
 {
-	struct sigaction action = handler();
 	unsigned i;
 
 	(void)state;
-	sigaction(SIGUSR1, &action, NULL);
 	for (i = 0; i < NODES; i++) {
 		servers[i] = kit_redis_start(NULL);
 		slow[i] = kit_proxy_start(kit_redis_port(servers[i]));

@@ -1,17 +1,14 @@
 /*
  * kit.c - the servers, the proxy and the cluster that wire tests stand on.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/tcp.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -55,10 +52,7 @@ static int start(void **state)
 /* A child of the test, which does not outlive it; 0 in the child. */
 static pid_t new_child(void)
 {
-	t.child = fork();
-	if (!t.child)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return t.child;
+	return t.child = kit_fork();
 }
 
 static int child_status(void)
@@ -96,11 +90,9 @@ static int stop(void **state)
 
 static int dial(uint16_t port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET,
-		                       .sin_port = htons(port) };
+	struct sockaddr_in address = kit_loopback(port);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
 	close(fd);

@@ -7,9 +7,7 @@
  */
 #include "expect.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,17 +42,10 @@ typedef struct stage {
 
 static stage stage_open(void)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	socklen_t len = sizeof(at);
 	stage s = { .client = -1 };
 
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	s.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(s.listener, (struct sockaddr *)&at, len), 0);
+	s.listener = kit_port_reserve(&s.port);
 	assert_int_equal(listen(s.listener, 8), 0);
-	assert_int_equal(getsockname(s.listener, (struct sockaddr *)&at, &len),
-	                 0);
-	s.port = ntohs(at.sin_port);
 	return s;
 }
 
@@ -849,12 +840,10 @@ typedef struct silence {
 
 static pmz__place place_at(uint16_t port)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET };
+	struct sockaddr_in at = kit_loopback(port);
 	pmz__place p;
 
 	memset(&p, 0, sizeof(p));
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	at.sin_port = htons(port);
 	memcpy(&p.at, &at, sizeof(at));
 	p.len = sizeof(at);
 	return p;
@@ -862,20 +851,17 @@ static pmz__place place_at(uint16_t port)
 
 static void silence_open(silence *s)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	socklen_t len = sizeof(at);
+	uint16_t port;
 	size_t i;
 
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(s->listener, (struct sockaddr *)&at, len), 0);
+	s->listener = kit_port_reserve(&port);
 	assert_int_equal(listen(s->listener, 0), 0);
-	getsockname(s->listener, (struct sockaddr *)&at, &len);
-	s->place = place_at(ntohs(at.sin_port));
+	s->place = place_at(port);
 	for (i = 0; i < KIT_COUNT(s->visitors); i++) {
 		s->visitors[i] =
 			socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-		connect(s->visitors[i], (struct sockaddr *)&at, len);
+		connect(s->visitors[i], (struct sockaddr *)&s->place.at,
+		        s->place.len);
 	}
 }
 

@@ -2,23 +2,20 @@
  * sharing.c - who else is at the server: foreign clients, other processes and
  * threads, and users with few rights.
  */
-#include "expect.h"
-
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <pipemaze/edge.h>
 
 #include "crew.h"
-#include "leases.h"
 #include "leave.h"
+#include "server.h"
 
 #define TTL PMZ_S(20)
 #define WAIT PMZ_S(5)
@@ -33,28 +30,13 @@
 	"if redis.call(\"GET\", KEYS[1]) == ARGV[1] then return " \
 	"redis.call(\"PEXPIRE\", KEYS[1], ARGV[2]) else return 0 end"
 
-static kit_redis *server;
 static pmz_locks *locks;
-static char text[8192];
-
-static int start_server(void **state)
-{
-	(void)state;
-	server = kit_redis_start(NULL);
-	return 0;
-}
-
-static int stop_server(void **state)
-{
-	(void)state;
-	kit_redis_stop(server);
-	return 0;
-}
+static char text[128];
 
 static int start(void **state)
 {
 	(void)state;
-	kit_redis_ask(server, text, sizeof(text), "FLUSHALL", NULL);
+	server_renew();
 	locks = kit_locks_open(kit_redis_address(server), NULL);
 	return 0;
 }
@@ -69,13 +51,7 @@ static int stop(void **state)
 
 static pmz_lease acquire(pmz_locks *l, pmz_ns wait)
 {
-	pmz_lease lease;
-	pmz_why why;
-	int status = pmz_lock_acquire(l, "job", TTL, wait, &lease, &why);
-
-	if (status != PMZ_OK)
-		fail_msg("%s: %s", pmz_status_name(status), why.text);
-	return lease;
+	return expect_grant(l, "job", TTL, wait);
 }
 
 static void expect_refusal(pmz_locks *l, int want, const char *words)
@@ -86,16 +62,11 @@ static void expect_refusal(pmz_locks *l, int want, const char *words)
 
 	expect_status(pmz_lock_acquire(l, "job", TTL, WAIT, &lease, &why),
 	              want);
-	assert_in_range(kit_ms_since(then), 0, KIT_LATE_MS + KIT_LOADED_MS);
+	expect_back(then, 0);
 	if (!strstr(why.text, words))
 		fail_msg("no %s in: %s", words, why.text);
 	assert_true(lease.token[0] == '\0');
 }
-
-#define expect_answer(want, ...)                                              \
-	assert_string_equal(                                                  \
-		kit_redis_ask(server, text, sizeof(text), __VA_ARGS__, NULL), \
-		want)
 
 static void a_foreign_holder_is_HELD_and_its_end_is_told(void **state)
 {
@@ -220,20 +191,6 @@ static void *shared(size_t size)
 	return at;
 }
 
-/* A child ends with its parent, without what exit() does in that one. */
-static pid_t fork_child(void)
-{
-	pid_t parent = getpid(), child = fork();
-
-	assert_true(child >= 0);
-	if (child)
-		return child;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
-	return 0;
-}
-
 static int exit_status(pid_t child)
 {
 	int status;
@@ -290,7 +247,7 @@ static void processes_under_one_lock_lose_no_increment(void **state)
 
 	(void)state;
 	for (i = 0; i < CHILDREN; i++) {
-		children[i] = fork_child();
+		children[i] = kit_fork();
 		if (!children[i])
 			kit_leave(count_in_turn(sum));
 	}
@@ -333,7 +290,7 @@ static void wait_until_stopped(pid_t child)
 static void who_slept_past_its_ttl_holds_nothing(void **state)
 {
 	sleeper *s = shared(sizeof(*s));
-	pid_t child = fork_child();
+	pid_t child = kit_fork();
 	uint64_t highest = 0;
 	pmz_lease next;
 
@@ -397,7 +354,7 @@ static void a_child_is_E_STATE_and_its_parent_goes_on(void **state)
 
 	(void)state;
 	expect_status(pmz_lock_keep(locks, &lease, PMZ_NEVER), PMZ_OK);
-	child = fork_child();
+	child = kit_fork();
 	if (!child) {
 		int claim = child_is_refused(locks, lease);
 
@@ -649,5 +606,5 @@ int main(void)
 		wire_test(what_a_denied_script_took_first_is_taken_back),
 	};
 
-	return cmocka_run_group_tests(tests, start_server, stop_server);
+	return cmocka_run_group_tests(tests, server_start, server_stop);
 }

@@ -1,8 +1,6 @@
 /*
  * waiting.c - who waits for a lock is woken; who keeps one learns of its loss.
  */
-#include "expect.h"
-
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,37 +8,19 @@
 
 #include <pipemaze/edge.h>
 
-#include "leases.h"
 #include "proxy.h"
+#include "server.h"
 
 #define TTL PMZ_S(20)
 #define WAIT PMZ_S(8)
 #define KEY "lock:job"
 #define NS_PER_MS 1000000
 
-static kit_redis *server;
-
 static struct bench {
 	kit_proxy *proxy;
 	pmz_locks *locks;  /* of the holder */
 	pmz_locks *others; /* of who waits, without timers */
 } t;
-
-static char text[512];
-
-static int start_server(void **state)
-{
-	(void)state;
-	server = kit_redis_start(NULL);
-	return 0;
-}
-
-static int stop_server(void **state)
-{
-	(void)state;
-	kit_redis_stop(server);
-	return 0;
-}
 
 /* The first look by itself is after any test. */
 static pmz_locks *without_timers(const char *address)
@@ -58,9 +38,7 @@ static pmz_locks *without_timers(const char *address)
 static int start(void **state)
 {
 	(void)state;
-	if (!kit_redis_is_up(server))
-		kit_redis_restart(server);
-	kit_redis_ask(server, text, sizeof(text), "FLUSHALL", NULL);
+	server_renew();
 	t.proxy = kit_proxy_start(kit_redis_port(server));
 	t.locks = kit_locks_open(kit_redis_address(server), NULL);
 	t.others = without_timers(kit_redis_address(server));
@@ -80,29 +58,12 @@ static int stop(void **state)
 
 static pmz_lease acquire_for(pmz_locks *locks, pmz_ns ttl)
 {
-	pmz_lease lease;
-	pmz_why why;
-	int status = pmz_lock_acquire(locks, "job", ttl, 0, &lease, &why);
-
-	if (status != PMZ_OK)
-		fail_msg("%s: %s", pmz_status_name(status), why.text);
-	return lease;
+	return expect_grant(locks, "job", ttl, 0);
 }
 
 static pmz_lease acquire(void)
 {
 	return acquire_for(t.locks, TTL);
-}
-
-#define expect_answer(want, ...)                                              \
-	assert_string_equal(                                                  \
-		kit_redis_ask(server, text, sizeof(text), __VA_ARGS__, NULL), \
-		want)
-
-static void expect_back(int64_t then, unsigned allowed_ms)
-{
-	assert_in_range(kit_ms_since(then), 0,
-	                allowed_ms + KIT_LATE_MS + KIT_LOADED_MS);
 }
 
 static void wait_and_listen(kit_waiter *w)
@@ -205,6 +166,7 @@ static void who_lost_its_ear_still_gets_the_lock(void **state)
 
 static int64_t listen_in_spite_of_kills(pmz_locks *locks, kit_waiter *w)
 {
+	char text[32];
 	int i;
 
 	kit_waiter_start(w, locks, "job", TTL, WAIT);
@@ -567,5 +529,5 @@ int main(void)
 		wire_test(a_release_waits_for_the_extension_in_flight),
 	};
 
-	return cmocka_run_group_tests(tests, start_server, stop_server);
+	return cmocka_run_group_tests(tests, server_start, server_stop);
 }

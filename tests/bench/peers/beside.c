@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
-#include <time.h>
 
 #ifdef HAVE_LIBMEMCACHED
 #include <libmemcached/memcached.h>
@@ -23,44 +22,6 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static sem_t semaphore, empty_semaphore;
-
-static uint64_t read_clock(void *what, struct lane *lane, uint64_t n)
-{
-	struct timespec ts;
-	uint64_t wrong = 0;
-
-	(void)what;
-	(void)lane;
-	for (; n; n--)
-		wrong += clock_gettime(CLOCK_MONOTONIC, &ts) != 0;
-	return wrong;
-}
-
-static uint64_t pair_mutex(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	(void)what;
-	(void)lane;
-	for (; n; n--) {
-		wrong += pthread_mutex_lock(&mutex) != 0;
-		wrong += pthread_mutex_unlock(&mutex) != 0;
-	}
-	return wrong;
-}
-
-static uint64_t pair_semaphore(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	(void)what;
-	(void)lane;
-	for (; n; n--) {
-		wrong += sem_trywait(&semaphore) != 0;
-		wrong += sem_post(&semaphore) != 0;
-	}
-	return wrong;
-}
 
 static uint64_t ask_empty(void *what, struct lane *lane, uint64_t n)
 {
@@ -162,14 +123,15 @@ static void make_continua(void)
 
 const struct entry beside[] = {
 	{ "clock", "C", 1, read_clock, NULL, NULL },
-	{ "bulkhead_pair", "pthread mutex", 1, pair_mutex, NULL,
+	{ "bulkhead_pair", "pthread mutex", 1, pair_mutex, &mutex,
 	  "lock and unlock: a limit of one, and its loser waits" },
-	{ "bulkhead_pair_2t", "pthread mutex", 2, pair_mutex, NULL,
+	{ "bulkhead_pair_2t", "pthread mutex", 2, pair_mutex, &mutex,
 	  "lock and unlock: a limit of one, and its loser waits" },
-	{ "bulkhead_pair", "glibc sem_t", 1, pair_semaphore, NULL,
+	{ "bulkhead_pair", "glibc sem_t", 1, pair_semaphore, &semaphore,
 	  "sem_trywait, sem_post: no statistics, and one post too many goes "
 	  "unseen" },
-	{ "bulkhead_pair_2t", "glibc sem_t", 2, pair_semaphore, NULL, NULL },
+	{ "bulkhead_pair_2t", "glibc sem_t", 2, pair_semaphore, &semaphore,
+	  NULL },
 	{ "bulkhead_refused", "glibc sem_t", 1, ask_empty, NULL, NULL },
 #ifdef HAVE_LIBMEMCACHED
 	{ "ring_find_10", "libmemcached", 1, find, &continua[0],

@@ -4,24 +4,15 @@
 #ifndef PMZ_TESTS_BENCH_PEERS_HARNESS_H
 #define PMZ_TESTS_BENCH_PEERS_HARNESS_H
 
-#include <pipemaze.h>
+#include "../calls.h"
 
 #define OURS "libpipemaze"
 
-/* What a thread has to itself, on lines of its own. */
-struct lane {
-	_Alignas(64) pmz_ns now;
-	uint64_t drawn; /* keys */
-	pmz_backoff tries;
-	pmz_fast_clock clock;
-};
-
-/* `run` makes n calls on `what` and returns how many of them did not end as the
- * row claims. `note` says what the peer does more or less than ours. */
+/* `note` says what the peer does more or less than ours. */
 struct entry {
 	const char *row, *peer;
 	int threads;
-	uint64_t (*run)(void *what, struct lane *lane, uint64_t n);
+	calls *run;
 	void *what;
 	const char *note;
 };
@@ -37,8 +28,6 @@ extern const unsigned ours_count, beside_count;
 
 extern char keys[KEYS][KEY_LEN + 1];
 extern char names[NODES_MAX][NAME_LEN]; /* 10.x.y.z:11211 */
-
-_Noreturn void give_up(const char *row, const char *reason);
 
 void ours_prepare(void);
 void beside_prepare(void);

@@ -11,34 +11,27 @@
  */
 #include "harness.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <pipemaze/lock.h>
 
 #include "redis.h"
 
-#define STEP_NS 100
-#define SPREAD 0x9e3779b97f4a7c15u
-#define REST_NS PMZ_S(100000)
 #define KEY_BURST 1000000
-#define WAITS_OF_A_CALL 4 /* then the backoff stands at its cap */
-#define ENDPOINTS 32      /* more than 16: the better of two, as the peer */
+#define ENDPOINTS 32 /* more than 16: the better of two, as the peer */
 #define LOCK_TTL PMZ_S(30)
 
 static pmz_rate busy_rate, hourly_rate, one_an_hour;
 static pmz_bulkhead *bulkhead, *full_bulkhead;
-static pmz_breaker *breaker, *open_breaker;
+static pmz_breaker *breaker, *given, *open_breaker;
 static pmz_backoff fresh_tries;
 static pmz_balance *balance;
 static pmz_locks *locks;
 static kit_redis *server;
 
-/* With nothing else on their lines. */
-static struct {
-	_Alignas(64) pmz_bucket bucket;
-} busy, empty, timed;
+static struct tap busy = { .rate = &busy_rate };
+static struct tap timed = { .rate = &busy_rate };
+static struct tap empty = { .rate = &one_an_hour };
 
 /* Made when first asked for: the last ones are large. */
 struct table {
@@ -80,62 +73,6 @@ static struct window windows[] = {
 	{ 100, NULL },    { 1000, NULL },    { 10000, NULL },
 	{ 100000, NULL }, { 1000000, NULL },
 };
-
-static void must(int status, const char *what)
-{
-	if (status != PMZ_OK)
-		give_up(what, pmz_status_name(status));
-}
-
-static pmz_ns tick(struct lane *lane)
-{
-	return lane->now += STEP_NS;
-}
-
-static pmz_ns clock_of(struct lane *lane)
-{
-	return pmz_now_fast(&lane->clock);
-}
-
-static uint64_t take(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	for (; n; n--)
-		wrong += pmz_bucket_take(what, &busy_rate, 1, tick(lane),
-		                         NULL) != PMZ_OK;
-	return wrong;
-}
-
-static uint64_t take_timed(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	for (; n; n--)
-		wrong += pmz_bucket_take(what, &busy_rate, 1, clock_of(lane),
-		                         NULL) != PMZ_OK;
-	return wrong;
-}
-
-static uint64_t take_refused(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	for (; n; n--)
-		wrong += pmz_bucket_take(what, &one_an_hour, 1, tick(lane),
-		                         NULL) != PMZ_REFUSED_RATE;
-	return wrong;
-}
-
-static uint64_t take_refused_timed(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-
-	for (; n; n--)
-		wrong += pmz_bucket_take(what, &one_an_hour, 1, clock_of(lane),
-		                         NULL) != PMZ_REFUSED_RATE;
-	return wrong;
-}
 
 static int take_key(const struct table *t, uint64_t key, pmz_ns now)
 {
@@ -185,7 +122,7 @@ static uint64_t take_by_key(const struct table *t, struct lane *lane,
 	for (; n; n--)
 		wrong += pmz_keyed_take(t->keyed, t->rate,
 		                        keys[lane->drawn++ % t->keys], KEY_LEN,
-		                        1, clock_of(lane), NULL) != expected;
+		                        1, read_fast(lane), NULL) != expected;
 	return wrong;
 }
 
@@ -199,31 +136,6 @@ static uint64_t refuse_by_key_timed(void *what, struct lane *lane, uint64_t n)
 	return take_by_key(what, lane, n, PMZ_REFUSED_RATE);
 }
 
-static uint64_t pair_breaker(pmz_breaker *b, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-	pmz_permit permit;
-
-	for (; n; n--) {
-		wrong += pmz_breaker_acquire(b, tick(lane), &permit, NULL) !=
-		         PMZ_OK;
-		wrong += pmz_breaker_settle(b, &permit, PMZ_SUCCESS,
-		                            tick(lane)) != PMZ_OK;
-	}
-	return wrong;
-}
-
-/* Of its own, since its time is not that of the clock. */
-static uint64_t pair_given(void *what, struct lane *lane, uint64_t n)
-{
-	static pmz_breaker *given;
-
-	(void)what;
-	if (!given)
-		must(pmz_breaker_new(&given, NULL, NULL), "breaker");
-	return pair_breaker(given, lane, n);
-}
-
 static uint64_t pair_window(void *what, struct lane *lane, uint64_t n)
 {
 	struct window *w = what;
@@ -232,22 +144,7 @@ static uint64_t pair_window(void *what, struct lane *lane, uint64_t n)
 
 	if (!w->breaker)
 		must(pmz_breaker_new(&w->breaker, &config, NULL), "window");
-	return pair_breaker(w->breaker, lane, n);
-}
-
-static uint64_t pair_breaker_timed(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-	pmz_permit permit;
-
-	(void)what;
-	for (; n; n--) {
-		wrong += pmz_breaker_acquire(breaker, clock_of(lane), &permit,
-		                             NULL) != PMZ_OK;
-		wrong += pmz_breaker_settle(breaker, &permit, PMZ_SUCCESS,
-		                            clock_of(lane)) != PMZ_OK;
-	}
-	return wrong;
+	return pair_breaker(&w->breaker, lane, n);
 }
 
 static uint64_t ask_open_timed(void *what, struct lane *lane, uint64_t n)
@@ -257,23 +154,8 @@ static uint64_t ask_open_timed(void *what, struct lane *lane, uint64_t n)
 
 	(void)what;
 	for (; n; n--)
-		wrong += pmz_breaker_acquire(open_breaker, clock_of(lane),
+		wrong += pmz_breaker_acquire(open_breaker, read_fast(lane),
 		                             &permit, NULL) != PMZ_REFUSED_OPEN;
-	return wrong;
-}
-
-static uint64_t pair_bulkhead(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-	pmz_permit permit;
-
-	(void)what;
-	for (; n; n--) {
-		wrong += pmz_bulkhead_acquire(bulkhead, tick(lane), &permit) !=
-		         PMZ_OK;
-		wrong += pmz_bulkhead_settle(bulkhead, &permit, PMZ_SUCCESS,
-		                             tick(lane)) != PMZ_OK;
-	}
 	return wrong;
 }
 
@@ -289,22 +171,7 @@ static uint64_t ask_full(void *what, struct lane *lane, uint64_t n)
 	return wrong;
 }
 
-static uint64_t draw_wait(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t i, wrong = 0;
-	pmz_ns at;
-
-	(void)what;
-	for (i = 0; i < n; i++) {
-		if (i % WAITS_OF_A_CALL == 0)
-			lane->tries = fresh_tries;
-		wrong += pmz_backoff_next(&lane->tries, tick(lane), 0, &at) !=
-		         PMZ_OK;
-	}
-	return wrong;
-}
-
-static const pmz_ring *ring_of(void *what)
+static pmz_ring *ring_of(void *what)
 {
 	struct placed *p = what;
 	pmz_ring_config config = { .size = sizeof(config),
@@ -336,17 +203,11 @@ static uint64_t find_key(void *what, struct lane *lane, uint64_t n)
 	return wrong;
 }
 
-/* Any place of the ring, not those of a few keys. */
-static uint64_t find_hash(void *what, struct lane *lane, uint64_t n)
+static uint64_t find_spread(void *what, struct lane *lane, uint64_t n)
 {
-	const pmz_ring *ring = ring_of(what);
-	uint64_t wrong = 0;
-	uint32_t node;
+	pmz_ring *ring = ring_of(what);
 
-	for (; n; n--)
-		wrong += pmz_ring_find_hash(ring, ++lane->drawn * SPREAD,
-		                            &node) != PMZ_OK;
-	return wrong;
+	return find_hash(&ring, lane, n);
 }
 
 static uint64_t jump(void *what, struct lane *lane, uint64_t n)
@@ -356,21 +217,6 @@ static uint64_t jump(void *what, struct lane *lane, uint64_t n)
 
 	for (; n; n--)
 		wrong += pmz_jump(++lane->drawn * SPREAD, count) >= count;
-	return wrong;
-}
-
-static uint64_t pick(void *what, struct lane *lane, uint64_t n)
-{
-	uint64_t wrong = 0;
-	pmz_pick picked;
-
-	(void)what;
-	for (; n; n--) {
-		wrong += pmz_balance_pick(balance, NULL, tick(lane), &picked) !=
-		         PMZ_OK;
-		wrong += pmz_balance_settle(balance, &picked, PMZ_SUCCESS,
-		                            tick(lane)) != PMZ_OK;
-	}
 	return wrong;
 }
 
@@ -390,21 +236,21 @@ static uint64_t cycle_lock(void *what, struct lane *lane, uint64_t n)
 }
 
 const struct entry ours[] = {
-	{ "bucket_take", OURS, 1, take, &busy, NULL },
-	{ "bucket_refused", OURS, 1, take_refused, &empty, NULL },
-	{ "bucket_take_2t", OURS, 2, take, &busy, NULL },
-	{ "bucket_take_timed", OURS, 1, take_timed, &timed, NULL },
-	{ "bucket_refused_timed", OURS, 1, take_refused_timed, &empty, NULL },
-	{ "bucket_take_timed_2t", OURS, 2, take_timed, &timed, NULL },
+	{ "bucket_take", OURS, 1, take_token, &busy, NULL },
+	{ "bucket_refused", OURS, 1, take_no_token, &empty, NULL },
+	{ "bucket_take_2t", OURS, 2, take_token, &busy, NULL },
+	{ "bucket_take_timed", OURS, 1, take_token_timed, &timed, NULL },
+	{ "bucket_refused_timed", OURS, 1, take_no_token_timed, &empty, NULL },
+	{ "bucket_take_timed_2t", OURS, 2, take_token_timed, &timed, NULL },
 	{ "keyed_take_timed", OURS, 1, take_by_key_timed, &allowing, NULL },
 	{ "keyed_refused_timed", OURS, 1, refuse_by_key_timed, &refusing,
 	  NULL },
-	{ "breaker_pair_timed", OURS, 1, pair_breaker_timed, NULL, NULL },
+	{ "breaker_pair_timed", OURS, 1, pair_breaker_timed, &breaker, NULL },
 	{ "breaker_refused_timed", OURS, 1, ask_open_timed, NULL, NULL },
-	{ "bulkhead_pair", OURS, 1, pair_bulkhead, NULL, NULL },
+	{ "bulkhead_pair", OURS, 1, pair_bulkhead, &bulkhead, NULL },
 	{ "bulkhead_refused", OURS, 1, ask_full, NULL, NULL },
-	{ "bulkhead_pair_2t", OURS, 2, pair_bulkhead, NULL, NULL },
-	{ "backoff_next", OURS, 1, draw_wait, NULL, NULL },
+	{ "bulkhead_pair_2t", OURS, 2, pair_bulkhead, &bulkhead, NULL },
+	{ "backoff_next", OURS, 1, draw_wait, &fresh_tries, NULL },
 	{ "ring_find_10", OURS, 1, find_key, &rings[0], NULL },
 	{ "ring_find_100", OURS, 1, find_key, &rings[1], NULL },
 	{ "ring_find_1000", OURS, 1, find_key, &rings[2], NULL },
@@ -413,23 +259,23 @@ const struct entry ours[] = {
 	{ "jump_10", OURS, 1, jump, &shards[0], NULL },
 	{ "jump_100", OURS, 1, jump, &shards[1], NULL },
 	{ "jump_1000", OURS, 1, jump, &shards[2], NULL },
-	{ "pick_settle", OURS, 1, pick, NULL, NULL },
+	{ "pick_settle", OURS, 1, pick_and_settle, &balance, NULL },
 	{ "lock_cycle", OURS, 1, cycle_lock, NULL, NULL },
-	{ "threads_bucket@1", OURS, 1, take, &busy, NULL },
-	{ "threads_bucket@2", OURS, 2, take, &busy, NULL },
-	{ "threads_breaker@1", OURS, 1, pair_given, NULL, NULL },
-	{ "threads_breaker@2", OURS, 2, pair_given, NULL, NULL },
-	{ "threads_bulkhead@1", OURS, 1, pair_bulkhead, NULL, NULL },
-	{ "threads_bulkhead@2", OURS, 2, pair_bulkhead, NULL, NULL },
+	{ "threads_bucket@1", OURS, 1, take_token, &busy, NULL },
+	{ "threads_bucket@2", OURS, 2, take_token, &busy, NULL },
+	{ "threads_breaker@1", OURS, 1, pair_breaker, &given, NULL },
+	{ "threads_breaker@2", OURS, 2, pair_breaker, &given, NULL },
+	{ "threads_bulkhead@1", OURS, 1, pair_bulkhead, &bulkhead, NULL },
+	{ "threads_bulkhead@2", OURS, 2, pair_bulkhead, &bulkhead, NULL },
 	{ "keys@1000", OURS, 1, take_by_number, &tables[0], NULL },
 	{ "keys@10000", OURS, 1, take_by_number, &tables[1], NULL },
 	{ "keys@100000", OURS, 1, take_by_number, &tables[2], NULL },
 	{ "keys@1000000", OURS, 1, take_by_number, &tables[3], NULL },
-	{ "nodes@10", OURS, 1, find_hash, &rings[0], NULL },
-	{ "nodes@100", OURS, 1, find_hash, &rings[1], NULL },
-	{ "nodes@1000", OURS, 1, find_hash, &rings[2], NULL },
-	{ "nodes@10000", OURS, 1, find_hash, &rings[3], NULL },
-	{ "nodes@100000", OURS, 1, find_hash, &rings[4], NULL },
+	{ "nodes@10", OURS, 1, find_spread, &rings[0], NULL },
+	{ "nodes@100", OURS, 1, find_spread, &rings[1], NULL },
+	{ "nodes@1000", OURS, 1, find_spread, &rings[2], NULL },
+	{ "nodes@10000", OURS, 1, find_spread, &rings[3], NULL },
+	{ "nodes@100000", OURS, 1, find_spread, &rings[4], NULL },
 	{ "window@100", OURS, 1, pair_window, &windows[0], NULL },
 	{ "window@1000", OURS, 1, pair_window, &windows[1], NULL },
 	{ "window@10000", OURS, 1, pair_window, &windows[2], NULL },
@@ -462,17 +308,10 @@ static void prepare_keyed(void)
 
 static void prepare_breakers(void)
 {
-	pmz_breaker_config resting = { .size = sizeof(resting),
-		                       .open_ns = REST_NS,
-		                       .consecutive_max = 1 };
-	pmz_permit permit;
-
 	must(pmz_breaker_new(&breaker, NULL, NULL), "breaker");
-	must(pmz_breaker_new(&open_breaker, &resting, NULL), "breaker");
-	must(pmz_breaker_acquire(open_breaker, pmz_now(), &permit, NULL),
-	     "breaker_refused");
-	must(pmz_breaker_settle(open_breaker, &permit, PMZ_FAILURE, pmz_now()),
-	     "breaker_refused");
+	/* Of its own, since its time is not that of the clock. */
+	must(pmz_breaker_new(&given, NULL, NULL), "breaker");
+	open_breaker = new_open_breaker(pmz_now());
 }
 
 static void prepare_bulkheads(void)
@@ -513,10 +352,7 @@ static void prepare_locks(void)
 
 void ours_prepare(void)
 {
-	pmz_backoff_rule rule = { .size = sizeof(rule),
-		                  .tries_max = WAITS_OF_A_CALL + 1 };
-
-	must(pmz_backoff_start(&fresh_tries, &rule, PMZ_NEVER, 1), "backoff");
+	fresh_tries = new_tries();
 	prepare_rates();
 	prepare_keyed();
 	prepare_breakers();

@@ -16,7 +16,8 @@ build_c() {
 	[ -e /usr/include/libmemcached/memcached.h ] && memcached=1
 	${CC:-cc} -Iinclude -Itests/kit -D_GNU_SOURCE -std=c11 -pthread \
 		${CFLAGS:--O2} ${memcached:+-DHAVE_LIBMEMCACHED} \
-		-o "$out/harness" $here/*.c tests/kit/redis.c -L"$lib" \
+		-o "$out/harness" $here/*.c tests/bench/calls.c \
+		tests/bench/lanes.c tests/kit/redis.c -L"$lib" \
 		-Wl,-rpath,"$lib" -lpipemaze ${memcached:+-lmemcached}
 	[ "$memcached" ] || echo "skip libmemcached: it is not here" >&3
 }
