@@ -157,7 +157,7 @@ static int leave(pmz_balance *b, uint64_t who)
 		if (PMZ__UNLIKELY(!has_out(load, who)))
 			return PMZ_E_STATE;
 		/* Release: pairs with the acquire of who gives the number
-		 * away. */
+		 * away, and with that in pmz__calls_of(). */
 	} while (!pmz__cas(word, &load, load - 1, PMZ__RELEASE));
 	if (b->rules.strategy == PMZ_BY_KEY)
 		pmz__sub(&b->charged, 1, PMZ__RELAXED);
@@ -211,23 +211,41 @@ static uint64_t picks_of(const pmz__endpoint *e, uint64_t load)
 	return pmz__sat_sub((laps << 32) + (load >> 32), undone);
 }
 
+/* Never too many: what adds to them is read first, and what does not count
+ * last. It may be too few by those that are just being settled. */
 uint64_t pmz__calls_of(const pmz_balance *b, uint64_t number)
 {
 	const pmz__endpoint *e = &b->endpoints[number];
+	/* Acquire: pairs with the releases in charge() and in leave(). */
+	uint64_t laps = pmz__load(&e->laps, PMZ__ACQUIRE);
+	uint64_t load = pmz__load(&b->loads[number], PMZ__ACQUIRE);
 	uint64_t ignored = pmz__load(&e->ignored, PMZ__RELAXED);
-	uint64_t load = pmz__load(&b->loads[number], PMZ__RELAXED);
+	uint64_t undone = pmz__load(&e->undone, PMZ__RELAXED);
 
-	return pmz__sat_sub(picks_of(e, load),
-	                    (load & PMZ__IN_FLIGHT) + ignored);
+	return pmz__sat_sub((laps << 32) + (load >> 32),
+	                    (load & PMZ__IN_FLIGHT) + ignored + undone);
+}
+
+static uint64_t who_is(const pmz_balance *b, uint64_t number)
+{
+	return pmz__who(number, pmz__load(&b->loads[number], PMZ__RELAXED));
+}
+
+/* Or else it is of one who had the number before. */
+static int is_gathered(const pmz_balance *b, uint64_t number)
+{
+	return pmz__load(&b->endpoints[number].gathered, PMZ__RELAXED) ==
+	       who_is(b, number) + 1;
 }
 
 /* Of the running interval, unless it has few calls and there was one before. */
-static pmz_ns p95_of(const pmz_balance *b, const pmz__endpoint *e)
+static pmz_ns p95_of(const pmz_balance *b, uint64_t number)
 {
+	const pmz__endpoint *e = &b->endpoints[number];
 	uint64_t calls, last = pmz__load(&e->slot_last, PMZ__RELAXED);
 	uint32_t slot = pmz__times_p95(e, &calls);
 
-	if (last && calls < b->rules.calls_min)
+	if (last && is_gathered(b, number) && calls < b->rules.calls_min)
 		slot = (uint32_t)last;
 	return pmz__slot_ns(slot);
 }
@@ -250,11 +268,11 @@ int pmz_balance_read(const pmz_balance *b, uint32_t endpoint, pmz_ns now,
 	benches = PMZ__OF_ROSTER(&b->rosters[turn & 1], benches);
 	s.in_flight = (uint32_t)(load & PMZ__IN_FLIGHT);
 	s.weight = (uint32_t)pmz__load(&e->weight, PMZ__RELAXED);
-	s.ejections = (uint32_t)pmz__load(&e->ejections, PMZ__RELAXED);
+	s.ejections = (uint32_t)pmz__kept(&e->ejections, who_is(b, endpoint));
 	s.picks = picks_of(e, load);
 	s.failures = pmz__load(&e->failures, PMZ__RELAXED);
 	s.ewma_ns = pmz__average_now(b, endpoint, now);
-	s.p95_ns = p95_of(b, e);
+	s.p95_ns = p95_of(b, endpoint);
 	if (pmz__is_ejected(b, endpoint, benches, now))
 		s.ejected_until = pmz__load(&e->until, PMZ__RELAXED);
 	s.healthy = !s.ejected_until && !(gate & PMZ__UNHEALTHY);

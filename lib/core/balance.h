@@ -60,6 +60,24 @@ static inline uint64_t pmz__who(uint64_t number, uint64_t load)
 	return pmz__generation(load) << PMZ__WHO_GENERATION_SHIFT | number;
 }
 
+/* What is kept of an endpoint, in a word that says of whom it is: generation <<
+ * 56 | count. */
+#define PMZ__KEPT_SHIFT 56
+
+static inline uint64_t pmz__tag(uint64_t who)
+{
+	return (who & PMZ__WHO) >> PMZ__WHO_GENERATION_SHIFT << PMZ__KEPT_SHIFT;
+}
+
+/* 0 of another. */
+static inline uint64_t pmz__kept(const pmz__a64 *word, uint64_t who)
+{
+	/* Relaxed: what comes before a tag is for others. */
+	uint64_t count = pmz__load(word, PMZ__RELAXED) ^ pmz__tag(who);
+
+	return count >> PMZ__KEPT_SHIFT ? 0 : count;
+}
+
 /* A gate: not before this instant is the endpoint as good as any. With the bit
  * set, a prober has found it unhealthy. */
 #define PMZ__UNHEALTHY ((uint64_t)1 << 63)
@@ -90,15 +108,16 @@ typedef struct pmz__endpoint {
 	pmz__a64 until;
 	pmz__a64 place;
 	pmz__a64 level;
-	pmz__a64 ejections;
-	pmz__a64 begun; /* as a member, or in health */
+	pmz__a64 ejections; /* with a tag */
+	pmz__a64 begun;     /* as a member, or in health */
 
 	pmz__a64 weight;
 	pmz__a64 standing;
 	char *name; /* of the writer */
 
-	/* When the interval began, and what the one before it came to. */
+	/* What intervals that are over had, with tags. */
 	pmz__a64 calls_then, failures_then;
+	/* What the last one came to. */
 	pmz__a64 calls_last, failures_last, slot_last;
 	pmz__a64 gathered; /* of whom that is: who + 1 */
 
@@ -184,6 +203,7 @@ struct pmz_balance {
 	pmz__a64 healthy; /* changes << 32 | how many */
 	pmz__a64 healthy_until;
 
+	pmz__a64 looking; /* since when; 0: nobody is */
 	pmz__a32 writing; /* 1 while members change */
 	uint32_t spare;
 	pmz__share *shares; /* of the writer, while it deals out the turns */

@@ -3,9 +3,12 @@
  * takes its time, beyond the others.
  *
  * Whoever first comes after the interval's end, with a pick or a settle, moves
- * the end on by compare-and-swap and does the work; so it is one each time, and
- * nobody waits. All counts are lifetime counts, and what stood at the last look
- * is kept beside them, so that nothing is reset under those who count.
+ * the end on and does the work, while no other looks; so it is one each time,
+ * and nobody waits. Who has not come back after many intervals is taken for one
+ * whom a fork has left behind.
+ *
+ * All counts are lifetime counts, and how much of them was looked at is kept
+ * beside them, so that nothing is reset under those who count.
  *
  * The first time round gathers what each endpoint did, the second judges each.
  * The median of the response times is counted off in the slots of the
@@ -17,6 +20,7 @@
  */
 #include "core/balance.h"
 
+#define LOST_AFTER 16 /* intervals */
 #define RATED_MIN 5 /* endpoints, for a mean to tell anything */
 #define TIMED_MIN 3 /* likewise for a median */
 #define SUCCESS 1e6 /* the rate of who never fails */
@@ -37,14 +41,17 @@ static double rate_of(const pmz__endpoint *e)
 	return (calls - failures) * SUCCESS / calls;
 }
 
-/* What came since the word was last written, which now stands there. */
-static uint64_t since(pmz__a64 *then, uint64_t count)
+/* Of a count what is new, up to a limit, and will not be the next time. What
+ * was kept of another who had the number is nothing: each begins at 0. */
+static uint64_t take_new(pmz__a64 *then, uint64_t who, uint64_t count,
+                         uint64_t most)
 {
-	/* Relaxed: one thread looks at a time, an interval after another. */
-	uint64_t before = pmz__load(then, PMZ__RELAXED);
+	uint64_t old = pmz__kept(then, who);
+	uint64_t fresh = pmz__min(pmz__sat_sub(count, old), most);
 
-	pmz__store(then, count, PMZ__RELAXED);
-	return pmz__sat_sub(count, before);
+	/* Relaxed: one thread looks at a time. */
+	pmz__store(then, pmz__tag(who) | (old + fresh), PMZ__RELAXED);
+	return fresh;
 }
 
 static void begin_times(pmz__endpoint *e)
@@ -62,14 +69,17 @@ static void gather(pmz_balance *b, uint64_t who)
 	uint64_t number = pmz__number(who);
 	pmz__endpoint *e = &b->endpoints[number];
 	uint64_t timed, calls, failures;
-	uint32_t slot = pmz__times_p95(e, &timed);
+	uint32_t slot;
 
-	/* Failures first: there are not more of them than calls. */
-	failures =
-		since(&e->failures_then, pmz__load(&e->failures, PMZ__RELAXED));
-	calls = since(&e->calls_then, pmz__calls_of(b, number));
+	/* Calls first: what is known of one that counts is there by then. Of
+	 * one that is not over yet, a failure may be there, and waits. */
+	calls = take_new(&e->calls_then, who, pmz__calls_of(b, number),
+	                 UINT64_MAX);
+	failures = take_new(&e->failures_then, who,
+	                    pmz__load(&e->failures, PMZ__RELAXED), calls);
+	slot = pmz__times_p95(e, &timed);
 	pmz__store(&e->calls_last, calls, PMZ__RELAXED);
-	pmz__store(&e->failures_last, pmz__min(failures, calls), PMZ__RELAXED);
+	pmz__store(&e->failures_last, failures, PMZ__RELAXED);
 	if (slot)
 		pmz__store(&e->slot_last, slot, PMZ__RELAXED);
 	begin_times(e);
@@ -176,18 +186,38 @@ static void look_at_set(pmz__view *v)
 		judge(v, &s, pmz__entry(v, i) & PMZ__WHO);
 }
 
-void pmz__look(pmz_balance *b, pmz_ns now)
+static void end_interval(pmz_balance *b, pmz_ns now)
 {
 	uint64_t seen = pmz__load(&b->look, PMZ__RELAXED);
-	uint64_t next = pmz__sat_add(now, b->rules.interval_ns);
 	pmz__view v;
 
-	/* Acquire and release: pairs with itself, so that a look sees what the
-	 * one before it kept. */
-	if (now < seen || !pmz__cas(&b->look, &seen, next, PMZ__ACQ_REL) ||
-	    !seen)
+	if (now < seen)
+		return;
+	pmz__store(&b->look, pmz__sat_add(now, b->rules.interval_ns),
+	           PMZ__RELAXED);
+	if (!seen)
 		return;
 	pmz__view_open(&v, b, now);
 	look_at_set(&v);
 	pmz__note_change(b);
+}
+
+static int is_looking(const pmz_balance *b, uint64_t since, pmz_ns now)
+{
+	uint64_t most = pmz__sat_mul(LOST_AFTER, b->rules.interval_ns);
+
+	return since && now < pmz__sat_add(since, most);
+}
+
+/* Acquire and release: a look sees all that the one before it kept. */
+void pmz__look(pmz_balance *b, pmz_ns now)
+{
+	uint64_t since = pmz__load(&b->looking, PMZ__RELAXED);
+	uint64_t mine = pmz__max(now, 1);
+
+	if (is_looking(b, since, now) ||
+	    !pmz__cas(&b->looking, &since, mine, PMZ__ACQUIRE))
+		return;
+	end_interval(b, now);
+	pmz__cas(&b->looking, &mine, 0, PMZ__RELEASE);
 }

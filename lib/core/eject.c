@@ -125,6 +125,16 @@ static int is_still(const pmz_balance *b, uint64_t who)
 	       pmz__load(&b->endpoints[number].weight, PMZ__ACQUIRE);
 }
 
+/* Unless the number is another's by now. */
+static void count_ejection(pmz__a64 *ejections, uint64_t who)
+{
+	uint64_t seen = pmz__load(ejections, PMZ__RELAXED);
+
+	while (seen >> PMZ__KEPT_SHIFT == pmz__tag(who) >> PMZ__KEPT_SHIFT &&
+	       !pmz__cas(ejections, &seen, seen + 1, PMZ__RELAXED))
+		;
+}
+
 int pmz__eject(pmz_balance *b, uint64_t who, pmz_ns now)
 {
 	uint64_t number = pmz__number(who), level;
@@ -147,7 +157,7 @@ int pmz__eject(pmz_balance *b, uint64_t who, pmz_ns now)
 	}
 	pmz__store(&e->level, level, PMZ__RELAXED);
 	pmz__store(&e->streak, 0, PMZ__RELAXED);
-	pmz__add(&e->ejections, 1, PMZ__RELAXED);
+	count_ejection(&e->ejections, who);
 	pmz__note_change(b);
 	return 1;
 }

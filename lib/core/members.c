@@ -156,6 +156,9 @@ static void reset(pmz_balance *b, uint64_t i, uint32_t weight, char *name,
                   pmz_ns now)
 {
 	pmz__endpoint *e = &b->endpoints[i];
+	/* Relaxed: it was this writer that changed it. */
+	uint64_t load = pmz__load(&b->loads[i], PMZ__RELAXED);
+	uint64_t tag = pmz__tag(pmz__who(i, load));
 	uint32_t slot;
 
 	pmz__free(e->name);
@@ -166,7 +169,7 @@ static void reset(pmz_balance *b, uint64_t i, uint32_t weight, char *name,
 	pmz__store(&e->laps, 0, PMZ__RELAXED);
 	pmz__store(&e->undone, 0, PMZ__RELAXED);
 	pmz__store(&e->level, 0, PMZ__RELAXED);
-	pmz__store(&e->ejections, 0, PMZ__RELAXED);
+	pmz__store(&e->ejections, tag, PMZ__RELAXED);
 	pmz__store(&e->begun, now, PMZ__RELAXED);
 	pmz__store(&e->weight, weight, PMZ__RELAXED);
 	pmz__store(&e->calls_then, 0, PMZ__RELAXED);

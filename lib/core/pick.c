@@ -56,7 +56,7 @@ static int charge(pmz_balance *b, uint64_t who, uint64_t cap)
 	} while (!pmz__cas_acquire(word, &load, load + PMZ__PICKED + 1,
 	                           PMZ__ACQUIRE));
 	if (PMZ__UNLIKELY(load + PMZ__PICKED < load))
-		pmz__add(&b->endpoints[number].laps, 1, PMZ__RELAXED);
+		pmz__add(&b->endpoints[number].laps, 1, PMZ__RELEASE);
 	return 1;
 }
 

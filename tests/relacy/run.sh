@@ -39,7 +39,7 @@ sources_of() { # PROTOCOL
 	budget) echo core/budget.c core/window.c $base ;;
 	keyed | turns) echo core/keyed.c core/bucket.c $base ;;
 	window) echo core/window.c ;;
-	tables | rosters | rests)
+	tables | rosters | rests | detect)
 		echo core/tables.c core/pick.c core/balance.c \
 			core/balance_rules.c core/members.c core/eject.c \
 			core/health.c core/average.c core/detect.c \
@@ -48,7 +48,8 @@ sources_of() { # PROTOCOL
 	esac
 }
 
-# Where a protocol's sources are: those of `turns` lose patience at once.
+# Where a protocol's sources are: those of `turns` lose patience at once,
+# and those of `detect` tell four times apart.
 lib_of() { # PROTOCOL
 	case $1 in
 	turns)
@@ -57,6 +58,14 @@ lib_of() { # PROTOCOL
 			sed 's/\(#define TURN_PAUSES\) .*/\1 1u/' \
 				lib/core/keyed.c >"$B/hasty/lib/core/keyed.c"
 		echo "$B/hasty/lib"
+		;;
+	detect)
+		rm -rf "$B/brief"
+		mkdir -p "$B/brief" && cp -R lib "$B/brief/lib" &&
+			sed 's/\(#define PMZ__TIMES\) .*/\1 4/' \
+				lib/core/balance.h \
+				>"$B/brief/lib/core/balance.h"
+		echo "$B/brief/lib"
 		;;
 	*) echo lib ;;
 	esac
@@ -131,7 +140,7 @@ torn() { within "$1" 's/pmz__cas(/RELACY_TORN_CAS(/'; }
 weaker() { within "$1" "s/PMZ__$2/PMZ__RELAXED/"; }
 
 protocols=${*:-bucket bulkhead window breaker modes budget keyed turns tables \
-	rosters rests}
+	rosters rests detect}
 compile_check $here/search.cc "$B/search.o" || exit 1
 for protocol in $protocols; do
 	check "$protocol"
@@ -280,5 +289,42 @@ mutant rests "who is drained takes a bench" core/eject.c \
 	"$(instead '!is_still(b, who)' 0)"
 mutant rests "a smaller set has as many benches" core/eject.c \
 	"$(within pmz__is_ejected "$(instead 'place < benches &&' '')")"
+
+mutant detect "a look begins by a load and a store" core/detect.c \
+	"$(torn pmz__look)"
+mutant detect "a look does not acquire" core/detect.c \
+	"$(weaker pmz__look ACQUIRE)"
+mutant detect "a look does not release" core/detect.c \
+	"$(weaker pmz__look RELEASE)"
+mutant detect "who may look does not look at the time again" core/detect.c \
+	"$(within end_interval "$(instead 'now < seen' 0)")"
+again='pmz__tag(who) | pmz__calls_of(b, number)'
+mutant detect "an interval begins at what is there by then" core/detect.c \
+	"$(instead 'begin_times(e);' "begin_times(e), \
+		pmz__store(&e->calls_then, $again, PMZ__RELAXED);")"
+mutant detect "what is early is forgotten" core/detect.c \
+	"$(instead '(old + fresh)' count)"
+mutant detect "calls that are counted do not acquire" core/balance.c \
+	"$(weaker pmz__calls_of ACQUIRE)"
+mutant detect "who leaves does not release" core/balance.c \
+	"$(weaker leave RELEASE)"
+mutant detect "what is ignored is read before the load" core/balance.c \
+	"$(within pmz__calls_of "$(instead 'laps = ' \
+		'early = pmz__load(&e->ignored, PMZ__RELAXED), laps = ')")
+	$(within pmz__calls_of "$(instead '+ ignored +' '+ early +')")"
+mutant detect "nobody asks whose counts those are" core/detect.c \
+	"$(within is_judged "$(instead '== who + 1' '!= 0')")"
+mutant detect "what another did is taken off" core/balance.h \
+	"$(instead 'count >> PMZ__KEPT_SHIFT ? 0 : count' 'count << 8 >> 8')"
+mutant detect "nobody asks whose last interval that was" core/balance.c \
+	"$(instead 'last && is_gathered(b, number)' last)"
+mutant detect "who is gone is sent to rest" core/eject.c \
+	"$(within is_still "$(instead 'return pmz__is_of(' \
+		'return 1 || pmz__is_of(')")"
+mutant detect "whoever has the number is sent to rest" core/eject.c \
+	"$(within count_ejection "$(instead 'pmz__tag(who)' seen)")"
+mutant detect "a bench loads and stores" core/eject.c "$(torn take_bench)"
+mutant detect "all may rest" core/members.c \
+	"$(instead ', count - 1)' ', count)')"
 
 exit $status
