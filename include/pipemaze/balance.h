@@ -15,8 +15,9 @@
  *
  * Where fewer than panic_pct are in health, health is ignored: the few could
  * not bear what all bore. After an outage of all, the first ones back are
- * spared instead: with half as many in health as panic_pct asks for, half of
- * the calls are admitted, to those only, and the others refused.
+ * spared instead: with half as many in health as panic_pct asks for (50, where
+ * it is OFF), half of the calls are admitted, to those only, and the others
+ * refused.
  *
  * Nothing here blocks or reads a clock; only _new, _add, and by key _weight and
  * _remove, allocate.
@@ -61,8 +62,9 @@ typedef struct pmz_balance_config {
 	pmz_ns eject_base_ns;       /* 30 s   times how often in a row, up to
 	                             *        10 % more; each interval in
 	                             *        health takes one away */
-	pmz_ns eject_most_ns;       /* 300 s  never more; eject_base_ns if that
-	                             *        is above */
+	pmz_ns eject_most_ns;       /* 300 s  never more, and there up to 10 %
+	                             *        less; eject_base_ns if that is
+	                             *        above */
 	uint32_t eject_consecutive; /* 5      failures in a row; OFF */
 	uint32_t eject_max_pct;     /* 50     of the set, 1..100, rounded down;
 	                             *        OFF: nobody is ejected */

@@ -197,6 +197,9 @@ void pmz__balance_undo(pmz_balance *b, pmz_pick *pick)
 	pick->opaque[0] = pick->opaque[1] = 0;
 	if (!is_out(b, who))
 		return;
+	/* Its turn is the next one's; another's, if one was drawn since. */
+	if (b->rules.strategy == PMZ_ROUND_ROBIN)
+		pmz__sub(&b->tickets, 1, PMZ__RELAXED);
 	/* Not taken from the picks, which may have come round since. */
 	pmz__add(&b->endpoints[pmz__number(who)].undone, 1, PMZ__RELAXED);
 	leave(b, who);

@@ -269,6 +269,12 @@ static inline pmz_ns pmz__gate_at(const pmz_balance *b, pmz_ns back)
 	                PMZ__UNHEALTHY - 1);
 }
 
+/* Gates reach no further: one that stands there never opens by time. */
+static inline pmz_ns pmz__gate_now(pmz_ns now)
+{
+	return pmz__min(now, PMZ__UNHEALTHY - 2);
+}
+
 static inline void pmz__view_open(pmz__view *v, pmz_balance *b, pmz_ns now)
 {
 	v->b = b;
@@ -277,7 +283,7 @@ static inline void pmz__view_open(pmz__view *v, pmz_balance *b, pmz_ns now)
 	v->avoid_count = v->hash = v->random = 0;
 	v->has_hash = v->judged = v->blind = 0;
 	/* Relaxed: as for a gate. */
-	v->calm = now >= pmz__load(&b->calm, PMZ__RELAXED);
+	v->calm = pmz__gate_now(now) >= pmz__load(&b->calm, PMZ__RELAXED);
 	pmz__look_at_roster(v);
 }
 
@@ -340,9 +346,11 @@ uint64_t pmz__survey(pmz__view *v); /* how many are in health */
 
 static inline uint64_t pmz__weight_of(pmz__view *v, uint64_t entry)
 {
+	const pmz__a64 *gate = &v->b->gates[pmz__number(entry)];
+
 	/* Relaxed: an instant earlier the pick would have missed it as well. */
 	if (PMZ__LIKELY(v->calm) ||
-	    v->now >= pmz__load(&v->b->gates[pmz__number(entry)], PMZ__RELAXED))
+	    pmz__gate_now(v->now) >= pmz__load(gate, PMZ__RELAXED))
 		return pmz__full_weight(entry);
 	return pmz__weight_now(v, entry);
 }

@@ -198,16 +198,20 @@ static int enter(call *c, const pmz__guards *g, pmz_ns now, pmz_ns *ready_at)
 
 static pmz_step try_now(call *c, const pmz__guards *g, pmz_ns now)
 {
+	uint32_t last = c->pick.endpoint;
 	pmz_ns ready_at;
 	int status;
 
 	if (!has_time(c, now))
 		return finish(c, PMZ_TIMED_OUT, PMZ_NEVER);
 	status = enter(c, g, now, &ready_at);
-	if (status)
+	if (status) {
+		c->pick.endpoint = last;
 		return refused(c, now, status, ready_at);
-	if (c->balance)
-		c->avoid[c->tries % AVOIDED] = (uint16_t)c->pick.endpoint;
+	}
+	if (!c->balance)
+		c->pick.endpoint = PMZ_NO_ENDPOINT;
+	c->avoid[c->tries % AVOIDED] = (uint16_t)c->pick.endpoint;
 	if (!c->tries++ && g->budget)
 		pmz_budget_deposit(g->budget, now);
 	c->budget = NULL; /* the withdrawal is used */

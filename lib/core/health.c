@@ -187,10 +187,12 @@ uint64_t pmz__survey(pmz__view *v)
 	return count_healthy(v, tag);
 }
 
+/* An outage begins here too, where nobody panics. */
 static int is_panic(pmz__view *v)
 {
-	return v->b->rules.panic_pct != PMZ_NEVER &&
-	       pmz__survey(v) < share_needed(v);
+	uint64_t healthy = pmz__survey(v);
+
+	return v->b->rules.panic_pct != PMZ_NEVER && healthy < share_needed(v);
 }
 
 /* After an outage of all, the few that are back get no more than they can take:
