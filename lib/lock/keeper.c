@@ -142,8 +142,10 @@ static void lose(pmz__keeper *k, kept *e)
 static void settle(pmz__keeper *k, kept *e, int status, const pmz_lease *lease,
                    pmz_ns now)
 {
-	if (pmz__renewal_done(&e->renewal, status, lease, now) ==
-	    PMZ__RENEWAL_LOST)
+	if (status == PMZ_E_CONFIG)
+		pmz__renewal_undo(&e->renewal);
+	else if (pmz__renewal_done(&e->renewal, status, lease, now) ==
+	         PMZ__RENEWAL_LOST)
 		lose(k, e);
 	pthread_cond_broadcast(&k->landed);
 }

@@ -13,9 +13,12 @@
 #define LONGEST_PAUSE 10 /* so that two tries come after any first failure */
 #define TOGETHER 30
 
-static pmz_ns report_at(const pmz__renewal *r)
+/* One that is kept late has half of what is left for its first tries. */
+static pmz_ns report_at(const pmz_lease *lease, pmz_ns now)
 {
-	return pmz__sat_sub(r->lease.until, r->lease.ttl / REPORT_BEFORE);
+	pmz_ns left = pmz__sat_sub(lease->until, now);
+
+	return lease->until - pmz__min(left / 2, lease->ttl / REPORT_BEFORE);
 }
 
 /* When the lease was extended last is not known: at most a ttl before its end,
@@ -30,6 +33,7 @@ void pmz__renewal_start(pmz__renewal *r, const pmz_lease *lease,
 	r->lease = *lease;
 	r->due = pmz__sat_add(extended, lease->ttl / EXTEND_AFTER);
 	r->hold_until = pmz__sat_add(now, hold_max);
+	r->report = report_at(lease, now);
 	r->silence = r->failure = silence;
 }
 
@@ -54,7 +58,7 @@ pmz__renewal_step pmz__renewal_next(pmz__renewal *r, pmz_ns now)
 
 	if (r->why)
 		return PMZ__RENEWAL_WAIT;
-	if (now >= report_at(r))
+	if (now >= r->report)
 		return lose(r, held_long ? PMZ_TIMED_OUT : r->failure);
 	if (r->under_way)
 		return PMZ__RENEWAL_WAIT;
@@ -68,7 +72,7 @@ pmz_ns pmz__renewal_due(const pmz__renewal *r)
 {
 	if (r->why)
 		return PMZ_NEVER;
-	return r->under_way ? report_at(r) : pmz__min(r->due, report_at(r));
+	return r->under_way ? r->report : pmz__min(r->due, r->report);
 }
 
 void pmz__renewal_begin(pmz__renewal *r, pmz_ns now)
@@ -76,6 +80,12 @@ void pmz__renewal_begin(pmz__renewal *r, pmz_ns now)
 	PMZ__ASSERT(!r->under_way && !r->why);
 	r->under_way = 1;
 	r->started = now;
+}
+
+void pmz__renewal_undo(pmz__renewal *r)
+{
+	PMZ__ASSERT(r->under_way);
+	r->under_way = 0;
 }
 
 static void pause_after(pmz__renewal *r, int status, pmz_ns now)
@@ -99,6 +109,7 @@ pmz__renewal_step pmz__renewal_done(pmz__renewal *r, int status,
 	}
 	if (status == PMZ_OK) {
 		r->lease = *lease;
+		r->report = report_at(lease, now);
 		r->failure = r->silence;
 		r->pause = 0;
 		r->due = pmz__sat_add(r->started, lease->ttl / EXTEND_AFTER);

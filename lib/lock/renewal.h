@@ -21,6 +21,7 @@
 typedef struct pmz__renewal {
 	pmz_lease lease; /* as the last extension left it */
 	pmz_ns due;      /* the next extension */
+	pmz_ns report;   /* it is lost if it was not extended by then */
 	pmz_ns hold_until;
 	pmz_ns started;  /* the extension under way */
 	pmz_ns pause;    /* before the next try; 0: the last did not fail */
@@ -44,6 +45,8 @@ pmz__renewal_step pmz__renewal_next(pmz__renewal *r, pmz_ns now);
 pmz_ns pmz__renewal_due(const pmz__renewal *r);
 
 void pmz__renewal_begin(pmz__renewal *r, pmz_ns now);
+/* Nobody was asked. */
+void pmz__renewal_undo(pmz__renewal *r);
 /* The status of the extension, and for PMZ_OK the lease. LOST, or WAIT. */
 pmz__renewal_step pmz__renewal_done(pmz__renewal *r, int status,
                                     const pmz_lease *lease, pmz_ns now);

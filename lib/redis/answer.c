@@ -38,7 +38,8 @@ static int is_passing(const redisReply *reply, int known)
 {
 	static const char *const passing[] = {
 		"LOADING", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MASTERDOWN",
-		"MOVED",   "ASK",         "BUSY",     "MISCONF",  "OOM"
+		"MOVED",   "ASK",         "BUSY",     "MISCONF",  "OOM",
+		"NOREPLICAS", "ERR max number of clients"
 	};
 	size_t i;
 
@@ -80,6 +81,13 @@ static int is_text(const redisReply *reply)
 	       reply->type == REDIS_REPLY_STATUS;
 }
 
+/* The op may not follow: the address can be too long for it. */
+static void doubt_map(const pmz__conn *c, const redisReply *reply)
+{
+	if (c->host->cluster && !strncmp(reply->str, "MOVED ", 6))
+		pmz__cluster_doubt(c->host->cluster);
+}
+
 static void settle_command(pmz__conn *c, pmz__await *a, const redisReply *reply,
                            pmz_ns now)
 {
@@ -96,6 +104,7 @@ static void settle_command(pmz__conn *c, pmz__await *a, const redisReply *reply,
 	} else if (reply->type == REDIS_REPLY_NIL) {
 		pmz_lock_op_reply(a->op, a->ticket, "", 0, now);
 	} else if (reply->type == REDIS_REPLY_ERROR) {
+		doubt_map(c, reply);
 		tell_error(a, reply->str, reply->len, now);
 	} else {
 		tell_error(a, odd, sizeof(odd) - 1, now);

@@ -3,6 +3,7 @@
  * absent.c answers what lies behind it.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "base/config.h"
@@ -35,7 +36,7 @@ static int check_alone(const char *address, size_t count, pmz_why *why)
 {
 	static const char cluster[] = "redis+cluster:";
 
-	if (count > 1 && !strncmp(address, cluster, sizeof(cluster) - 1))
+	if (count > 1 && !strncasecmp(address, cluster, sizeof(cluster) - 1))
 		return pmz__bad(why, "address",
 		                "a cluster stands alone: it is one node of "
 		                "no quorum");

@@ -85,6 +85,7 @@ static void open_ear(pmz__ear *e, pmz_ns now)
 	pmz_ns due = pmz__sat_add(now, 2 * e->conn.host->connect_ns);
 	char ignored[128];
 
+	e->again = pmz__sat_add(now, PMZ__REST_NS);
 	e->id = 0;
 	e->asked = e->subscribed = 0;
 	if (!pmz__conn_ready(&e->conn, 0, now, ignored, sizeof(ignored)))
@@ -147,7 +148,8 @@ int pmz__ear_listen(pmz__ear *e, const char *name, pmz_ns now)
 	if (e->absent)
 		return PMZ_E_ABSENT;
 	turn_to(e, name);
-	if (!is_open(e))
+	/* A server that closes it at once would be asked without end. */
+	if (!is_open(e) && now >= e->again)
 		open_ear(e, now);
 	if (!is_open(e) || !e->id || !e->subscribed)
 		return e->absent ? PMZ_E_ABSENT : PMZ_E_STATE;
@@ -170,6 +172,8 @@ void pmz__ear_wants(const pmz__ear *e, short *events, int *fd, pmz_ns *due)
 	*due = PMZ_NEVER;
 	if (is_open(e))
 		pmz__conn_wants(&e->conn, events, fd, due);
+	else if (!e->absent)
+		*due = e->again;
 	if (e->noticed || is_lost(e))
 		*due = 0;
 }

@@ -22,6 +22,7 @@ typedef struct pmz__ear {
 	long long id;        /* of conn, at the server; 0: not known */
 	uint64_t asked;      /* the serial of `commands` that was told of it */
 	uint64_t tracked;    /* ... and that has confirmed */
+	pmz_ns again;        /* it is not opened before */
 	uint32_t subscribed;
 	uint32_t absent;  /* the server does not know this, or forbids it */
 	uint32_t hears;   /* listening has succeeded, and was not lost since */

@@ -25,7 +25,9 @@ struct waiter {
 
 static int acquire_and_keep(struct acquire *a)
 {
-	int status = pmz_lock_acquire(a->locks, a->name, a->ttl, a->wait,
+	/* Only a wait can be cancelled; this one is over after one try. */
+	const pmz_ns wait = a->wait ? a->wait : 1;
+	int status = pmz_lock_acquire(a->locks, a->name, a->ttl, wait,
 	                              &a->lease, &a->why);
 
 	if (status != PMZ_OK || !a->keep)
@@ -52,9 +54,11 @@ static void attend(struct acquire *a, int done)
 	a->signal = signals_idle(done, PMZ_NEVER);
 	if (!a->signal)
 		return;
-	do
+	do {
+		/* One that is left in the pipe would end each poll at once. */
+		signals_drop();
 		pmz_lock_cancel(a->locks, a->name);
-	while (!signals_poll(done, span_after(pmz_now(), CANCEL_AGAIN)));
+	} while (!signals_poll(done, span_after(pmz_now(), CANCEL_AGAIN)));
 }
 
 /* Held: the signals are for the tool's first thread, and those that the library

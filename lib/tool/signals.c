@@ -100,6 +100,14 @@ int signals_take(struct note *note)
 	return read(in, note, sizeof(*note)) == (ssize_t)sizeof(*note);
 }
 
+void signals_drop(void)
+{
+	struct note note;
+
+	while (signals_take(&note))
+		continue;
+}
+
 void signals_hold(void)
 {
 	sigset_t all;

@@ -17,6 +17,9 @@ int signals_catch(void);
 /* Oldest first; 0 if there is none. */
 int signals_take(struct note *note);
 
+/* All that there are. */
+void signals_drop(void);
+
 /* Around a fork: none arrives in between. */
 void signals_hold(void);
 void signals_go_on(void);

@@ -75,6 +75,33 @@ static void a_kept_lease_is_extended_a_third_into_its_time(void **state)
 	expect_renewal(&r, due + 1, EXTEND);
 }
 
+static void one_with_little_left_is_tried_before_it_is_lost(void **state)
+{
+	pmz_lease lease = lease_from(START, TTL);
+	pmz_ns now = lease.until - TTL / 100;
+	pmz__renewal r;
+
+	(void)state;
+	pmz__renewal_start(&r, &lease, PMZ_NEVER, PMZ_E_IO, now);
+	expect_renewal(&r, now, EXTEND);
+	assert_int_equal(flop(&r, PMZ_E_IO, now), PMZ__RENEWAL_WAIT);
+	assert_int_not_equal(pmz__renewal_next(&r, now + TTL / 200 - 1),
+	                     PMZ__RENEWAL_LOST);
+	expect_renewal(&r, now + TTL / 200, LOST);
+}
+
+static void an_extension_that_asked_nobody_puts_nothing_off(void **state)
+{
+	pmz__renewal r = kept(TTL, PMZ_NEVER);
+	pmz_ns due = pmz__renewal_due(&r);
+
+	(void)state;
+	pmz__renewal_begin(&r, due - PMZ_MS(1));
+	pmz__renewal_undo(&r);
+	assert_true(pmz__renewal_due(&r) == due);
+	expect_renewal(&r, due, EXTEND);
+}
+
 static void the_next_is_due_a_third_after_the_last_began(void **state)
 {
 	pmz__renewal r = kept(TTL, PMZ_NEVER);
@@ -377,6 +404,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			a_kept_lease_is_extended_a_third_into_its_time),
+		cmocka_unit_test(
+			one_with_little_left_is_tried_before_it_is_lost),
+		cmocka_unit_test(
+			an_extension_that_asked_nobody_puts_nothing_off),
 		cmocka_unit_test(the_next_is_due_a_third_after_the_last_began),
 		cmocka_unit_test(a_lease_kept_late_is_extended_at_once),
 		cmocka_unit_test(
