@@ -17,7 +17,8 @@
  * and for each reply pmz_lock_op_reply(), or _error() for a Redis error, with
  * the ticket of its order; _fail() for a connection that broke.
  *
- * What the protocol promises, whatever is late, lost, or comes twice:
+ * What the protocol promises, whatever is late or lost, and whatever reply comes
+ * twice:
  * - A token is one holder's. It is sent again after a reply that was lost, and
  *   never again once it has been released or abandoned.
  * - What may have been set and was not confirmed is abandoned: a tombstone lets

@@ -16,6 +16,8 @@
 #include "base/wide.h"
 #include "lock/op.h"
 
+#define SPLITS_MAX 7 /* so who has been woken steps aside for 0.64 s at most */
+
 static void write_hex(char *out, uint64_t word)
 {
 	int i;
@@ -101,8 +103,17 @@ static pmz_ns again_at(pmz__op *op, int status, pmz_ns now)
 	return at > now ? at : 0;
 }
 
+static void count_split(pmz__op *op)
+{
+	if (!pmz__op_count(op, PMZ__YES))
+		op->splits = 0;
+	else if (op->splits < SPLITS_MAX)
+		op->splits++;
+}
+
 void pmz__acquire_fail(pmz__op *op, int status, pmz_ns now)
 {
+	count_split(op);
 	op->status = status;
 	op->resume = again_at(op, status, now);
 	pmz__undo(op);

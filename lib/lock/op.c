@@ -320,12 +320,15 @@ void pmz_lock_op_fail(pmz_lock_op *cursor, uint32_t ticket, int written,
 }
 
 /* On a quorum, those who wake together would each get a few nodes and none a
- * majority. */
+ * majority; and what each then takes back wakes the others, without end where
+ * the holder lacks a few nodes. */
 static pmz_ns step_aside(const pmz__op *op)
 {
 	uint64_t random = op->seed[1] * (2 * (uint64_t)op->serial + 1);
 
-	return op->nodes > 1 ? pmz__mul_high(random, PMZ_MS(5)) : 0;
+	return op->nodes > 1
+	               ? pmz__mul_high(random, PMZ_MS(5) << op->splits)
+	               : 0;
 }
 
 void pmz_lock_op_wake(pmz_lock_op *cursor, pmz_ns now)

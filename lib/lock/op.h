@@ -103,7 +103,8 @@ typedef struct pmz__op {
 	uint8_t listens;
 	uint8_t asking;
 	uint8_t moves;
-	uint8_t pad[8];
+	uint8_t splits; /* tries in a row that got some nodes and no quorum */
+	uint8_t pad[7];
 	pmz__seat seats[PMZ_LOCK_NODES_MAX];
 } PMZ__MAY_ALIAS pmz__op;
 
