@@ -142,10 +142,8 @@ static void lose(pmz__keeper *k, kept *e)
 static void settle(pmz__keeper *k, kept *e, int status, const pmz_lease *lease,
                    pmz_ns now)
 {
-	if (status == PMZ_E_CONFIG)
-		pmz__renewal_undo(&e->renewal);
-	else if (pmz__renewal_done(&e->renewal, status, lease, now) ==
-	         PMZ__RENEWAL_LOST)
+	if (pmz__renewal_done(&e->renewal, status, lease, now) ==
+	    PMZ__RENEWAL_LOST)
 		lose(k, e);
 	pthread_cond_broadcast(&k->landed);
 }
@@ -437,6 +435,18 @@ int pmz__keeper_begin(pmz__keeper *k, pmz_lease *lease)
 	return is_kept;
 }
 
+/* A ttl that cannot be was sent to nobody. */
+static void settle_users(pmz__keeper *k, kept *e, int status,
+                         const pmz_lease *lease)
+{
+	if (status != PMZ_E_CONFIG) {
+		settle(k, e, status, lease, pmz_now());
+		return;
+	}
+	pmz__renewal_undo(&e->renewal);
+	pthread_cond_broadcast(&k->landed);
+}
+
 /* It may have been lost meanwhile: that stands, since somebody may know. */
 void pmz__keeper_done(pmz__keeper *k, const pmz_lease *lease, int status)
 {
@@ -445,7 +455,7 @@ void pmz__keeper_done(pmz__keeper *k, const pmz_lease *lease, int status)
 	pthread_mutex_lock(&k->mutex);
 	e = *find(k, lease);
 	if (e && e->renewal.under_way && !e->by)
-		settle(k, e, status, lease, pmz_now());
+		settle_users(k, e, status, lease);
 	pmz__alarm_ring(&k->alarm);
 	pthread_mutex_unlock(&k->mutex);
 }
