@@ -23,6 +23,8 @@
  * _remove, allocate.
  * Threads: any may pick and settle while another adds, removes or re-weights;
  * _free needs the balancer to itself.
+ * Fork: in a child the copy counts the parent's calls for ever, and refuses
+ * changes with PMZ_E_STATE if one was under way: make another there.
  */
 #ifndef PIPEMAZE_BALANCE_H
 #define PIPEMAZE_BALANCE_H

@@ -15,6 +15,7 @@
  *       work(lease.fence);
  *       pmz_lock_release(locks, &lease);
  *   }
+ *   pmz_locks_close(locks);
  *
  * Addresses:
  *   redis://[user:pass@]host[:port][/db]      redis+unix:///path[?db=N]

@@ -83,8 +83,12 @@ static int set_gate(pmz_balance *b, uint32_t number, int healthy, pmz_ns now)
 	uint64_t seen = pmz__load(gate, PMZ__RELAXED), next;
 
 	do {
-		if (!(seen & PMZ__UNHEALTHY) == !!healthy)
+		if (!(seen & PMZ__UNHEALTHY) == !!healthy) {
+			/* Who found it so may be on the far side of a fork. */
+			if (!healthy)
+				raise_calm(b, seen);
 			return 0;
+		}
 		next = seen | PMZ__UNHEALTHY;
 		if (healthy) {
 			pmz__store(&b->endpoints[number].begun, now,

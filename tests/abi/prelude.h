@@ -24,11 +24,12 @@ pmz_ns world_clock(void)
 }
 #define pmz_now world_clock
 
-void sleep_until(pmz_ns when)
+void world_sleep(pmz_ns when)
 {
 	if (now < when)
 		now = when;
 }
+#define pmz_sleep_until world_sleep
 
 pmz_outcome attempt(void)
 {
@@ -94,19 +95,15 @@ pmz_breaker *b;
 
 void must(int holds, const char *claim);
 
-/* One store for all runs, where an example would have a server. */
+/* A store, where an example would have a server. */
 #ifdef IN_lock
 int open_locks(pmz_locks **out, const char *const *addresses, size_t count,
                const pmz_locks_config *config, pmz_why *reason)
 {
 	static const char *const memory = "memory:";
-	static pmz_locks *locks;
 
 	must(addresses[0] && count == 1, "the example opens nothing");
-	if (!locks && pmz_locks_open(&locks, &memory, count, config, reason))
-		return PMZ_E_NOMEM;
-	*out = locks;
-	return PMZ_OK;
+	return pmz_locks_open(out, &memory, count, config, reason);
 }
 #define pmz_locks_open open_locks
 
