@@ -116,7 +116,8 @@ PMZ_API PMZ_MUST_USE int pmz_lock_acquire(pmz_locks *l, const char *name,
 PMZ_API void pmz_lock_cancel(pmz_locks *l, const char *name);
 
 /* Who holds it, on a quorum of the servers: PMZ_OK with token and until (and
- * fence, if it is a pipemaze), or PMZ_REFUSED_EMPTY. */
+ * fence, if it is a pipemaze; 0 once it was kept for a day longer than its first
+ * ttl), or PMZ_REFUSED_EMPTY. */
 PMZ_API PMZ_MUST_USE int pmz_lock_peek(pmz_locks *l, const char *name,
                                        pmz_lease *holder);
 
