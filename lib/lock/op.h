@@ -158,7 +158,9 @@ void pmz__peek_note(pmz__op *op, pmz__seat *seat, const char *token,
 /* order.c: the command for a seat in this round. */
 void pmz__order_fill(const pmz__op *op, uint32_t node, pmz_lock_order *order);
 
-/* verdict.c: a seat's reply becomes its verdict. */
+/* verdict.c: whether an error says not now, but perhaps soon: nothing was done. */
+int pmz__error_passes(const char *text, size_t len);
+/* A seat's reply becomes its verdict. */
 void pmz__answer_text(pmz__op *op, pmz__seat *seat, const char *text,
                       size_t len, pmz_ns now);
 void pmz__answer_error(pmz__op *op, pmz__seat *seat, const char *text,

@@ -243,21 +243,6 @@ void pmz__answer_late(pmz__seat *seat, const char *text, size_t len)
 	seat->holds |= a.code > 0;
 }
 
-/* Not now, but perhaps soon: nothing was done. */
-static int is_passing(const char *word, size_t len)
-{
-	static const char *const words[] = {
-		"LOADING",    "CLUSTERDOWN", "READONLY",   "TRYAGAIN",
-		"MASTERDOWN", "BUSY",        "NOREPLICAS",
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (len == strlen(words[i]) && !memcmp(word, words[i], len))
-			return 1;
-	return 0;
-}
-
 static int is_word(const char *word, size_t len, const char *want)
 {
 	return len == strlen(want) && !memcmp(word, want, len);
@@ -268,6 +253,20 @@ static size_t word_length(const char *text, size_t len)
 	const char *space = memchr(text, ' ', len);
 
 	return space ? (size_t)(space - text) : len;
+}
+
+int pmz__error_passes(const char *text, size_t len)
+{
+	static const char *const words[] = {
+		"LOADING",    "CLUSTERDOWN", "READONLY",   "TRYAGAIN",
+		"MASTERDOWN", "BUSY",        "NOREPLICAS",
+	};
+	size_t word = word_length(text, len), i;
+
+	for (i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (is_word(text, word, words[i]))
+			return 1;
+	return 0;
 }
 
 /* "MOVED slot host:port": the address, in the op. */
@@ -309,7 +308,7 @@ static enum pmz__verdict refusal(pmz__op *op, pmz__seat *seat, const char *text,
 	}
 	if (ask || is_word(text, word, "MOVED"))
 		return follow(op, text, len, ask) ? PMZ__TO_ASK : PMZ__FAILED;
-	return is_passing(text, word) ? PMZ__FAILED : PMZ__FATAL;
+	return pmz__error_passes(text, len) ? PMZ__FAILED : PMZ__FATAL;
 }
 
 void pmz__answer_error(pmz__op *op, pmz__seat *seat, const char *text,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lock/op.h"
 #include "redis/conn.h"
 #include "redis/node.h"
 
@@ -36,13 +37,12 @@ void pmz__conn_nonsense(pmz__conn *c, const char *text, pmz_ns now)
 /* Of these a later try may have another end. */
 static int is_passing(const redisReply *reply, int known)
 {
-	static const char *const passing[] = {
-		"LOADING", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MASTERDOWN",
-		"MOVED",   "ASK",         "BUSY",     "MISCONF",  "OOM",
-		"NOREPLICAS", "ERR max number of clients"
-	};
+	static const char *const passing[] = { "MOVED", "ASK", "MISCONF", "OOM",
+		                               "ERR max number of clients" };
 	size_t i;
 
+	if (pmz__error_passes(reply->str, reply->len))
+		return 1;
 	for (i = 0; i < sizeof(passing) / sizeof(*passing); i++)
 		if (!strncmp(reply->str, passing[i], strlen(passing[i])))
 			return 1;

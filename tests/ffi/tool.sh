@@ -451,6 +451,19 @@ a_kept_lock_on_a_server_that_hangs_ends_the_command() {
 	[ $got = 76 ] && says "'a' cannot be kept"
 }
 
+a_signal_ends_the_tool_before_a_server_that_hangs() {
+	kill -STOP $server
+	"$tool" lock --ttl 100s a -- touch ran &
+	sleep 0.3
+	kill -TERM $!
+	kill -CONT $!
+	sleep 1.5
+	kill -0 $! 2>/dev/null
+	hung=$?
+	kill -CONT $server
+	expect_end 143 $! && [ $hung != 0 ] && [ ! -e ran ]
+}
+
 a_lock_found_lost_in_the_end_is_not_a_success() {
 	expect 76 lock a -- redis-cli -p "$port" del lock:a &&
 		says "'a' was lost before 'redis-cli' had ended"
@@ -530,6 +543,7 @@ run who_comes_second_is_told_so \
 	a_signal_ends_a_wait_and_leaves_no_lock \
 	a_kept_lock_that_is_deleted_ends_the_command \
 	a_kept_lock_on_a_server_that_hangs_ends_the_command \
+	a_signal_ends_the_tool_before_a_server_that_hangs \
 	a_lock_found_lost_in_the_end_is_not_a_success \
 	many_increments_under_one_lock_lose_none \
 	a_dead_server_means_not_acquired

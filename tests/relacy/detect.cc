@@ -5,22 +5,13 @@
  * A look reads each slot of the library's histogram several times, and there
  * are 128 of them. run.sh compiles one with four.
  */
-#include <pipemaze/balance.h>
-
-#include "no_rings.h"
-#include "search.h"
+#include "endpoints.h"
 
 static const pmz_ns START = PMZ_S(100), INTERVAL = PMZ_S(40), REST = PMZ_S(5);
 static const pmz_ns END = START + INTERVAL, NEXT_END = END + INTERVAL;
 static const pmz_ns BEFORE_END = END - PMZ_S(1), AFTER_REST = END + 2 * REST;
 static const pmz_ns SLOW = PMZ_US(1);
 
-#define ENDPOINTS_MAX 6
-static const char *const names[] = { "a", "b", "c", "d", "e", "f" };
-
-static pmz_balance *balance;
-static unsigned count;
-static uint32_t endpoints[ENDPOINTS_MAX];
 static pmz_pick out_of[ENDPOINTS_MAX]; /* a call of each */
 
 static pmz_balance_config config()
@@ -38,30 +29,6 @@ static pmz_balance_config config()
 	cfg.eject_sigma_pct = PMZ_OFF;
 	cfg.eject_calls_min = 2;
 	return cfg;
-}
-
-static void add(unsigned endpoint, pmz_ns now)
-{
-	must(pmz_balance_add(balance, names[endpoint], 1, now,
-	                     &endpoints[endpoint]) == PMZ_OK,
-	     "it is added");
-}
-
-/* Of this one, whoever has less to do. */
-static void pick(unsigned endpoint, pmz_pick *picked, pmz_ns now)
-{
-	uint32_t others[ENDPOINTS_MAX];
-	pmz_wish wish = {};
-	unsigned i;
-
-	for (i = 0; i < count; i++)
-		if (i != endpoint)
-			others[wish.avoid_count++] = endpoints[i];
-	wish.size = sizeof(wish);
-	wish.avoid = others;
-	must(pmz_balance_pick(balance, &wish, now, picked) == PMZ_OK &&
-	             picked->endpoint == endpoints[endpoint],
-	     "it is picked");
 }
 
 static void settle(pmz_pick *picked, pmz_outcome how, pmz_ns now)

@@ -2,20 +2,11 @@
  * rests.cc - the balancer's rests: never more endpoints at a time than may be,
  * whoever decides about them, and whatever becomes of the set meanwhile.
  */
-#include <pipemaze/balance.h>
-
-#include "no_rings.h"
-#include "search.h"
+#include "endpoints.h"
 
 static const pmz_ns START = PMZ_S(100), REST = PMZ_S(5);
 static const pmz_ns AFTER_REST = START + 2 * REST;
 
-#define ENDPOINTS_MAX 4
-static const char *const names[] = { "a", "b", "c", "d" };
-
-static pmz_balance *balance;
-static unsigned count;
-static uint32_t endpoints[ENDPOINTS_MAX];
 static pmz_pick picks[3];
 
 /* So many endpoints, of which half may rest; one failure suffices. */
@@ -32,26 +23,7 @@ static void begin(unsigned endpoints_count)
 	count = endpoints_count;
 	must(pmz_balance_new(&balance, &cfg, NULL) == PMZ_OK, "it is made");
 	for (i = 0; i < count; i++)
-		must(pmz_balance_add(balance, names[i], 1, START,
-		                     &endpoints[i]) == PMZ_OK,
-		     "it is added");
-}
-
-/* Of this one, whoever has less to do. */
-static void pick(unsigned endpoint, pmz_pick *picked, pmz_ns now)
-{
-	uint32_t others[ENDPOINTS_MAX];
-	pmz_wish wish = {};
-	unsigned i;
-
-	for (i = 0; i < count; i++)
-		if (i != endpoint)
-			others[wish.avoid_count++] = endpoints[i];
-	wish.size = sizeof(wish);
-	wish.avoid = others;
-	must(pmz_balance_pick(balance, &wish, now, picked) == PMZ_OK &&
-	             picked->endpoint == endpoints[endpoint],
-	     "it is picked");
+		add(i, START);
 }
 
 static void fail(pmz_pick *picked, pmz_ns now)

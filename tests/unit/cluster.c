@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <pipemaze/lock.h>
+
 #include "redis/node.h"
 #include "redis/open.h"
 
@@ -302,6 +304,18 @@ static void the_slot_of_a_key_is_that_of_what_its_braces_hold(void **state)
 	assert_int_equal(pmz__slot_of_lock("x"), slot_of("lock:x"));
 }
 
+static void a_cluster_stands_alone_however_it_is_spelt(void **state)
+{
+	static const char *const both[] = { "redis://a", "REDIS+CLUSTER://b" };
+	pmz_locks *locks;
+	pmz_why why;
+
+	(void)state;
+	expect_status(pmz_locks_open(&locks, both, 2, NULL, &why),
+	              PMZ_E_CONFIG);
+	assert_non_null(strstr(why.text, "stands alone"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +336,7 @@ int main(void)
 			what_is_owed_is_paid_to_the_owner_or_where_none_is_known),
 		cmocka_unit_test(
 			the_slot_of_a_key_is_that_of_what_its_braces_hold),
+		cmocka_unit_test(a_cluster_stands_alone_however_it_is_spelt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

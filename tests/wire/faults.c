@@ -379,6 +379,27 @@ static void a_server_busy_with_a_script_grants_after_it(void **state)
 	kit_errand_join(&script);
 }
 
+static void ask_for_replicas(const char *count)
+{
+	expect_answer("OK", "CONFIG", "SET", "min-replicas-to-write", count);
+}
+
+static void a_release_without_replicas_is_owed(void **state)
+{
+	pmz_lease lease = acquire(t.others, 0), other;
+
+	(void)state;
+	ask_for_replicas("1");
+	expect_status(pmz_lock_release(t.others, &lease), PMZ_E_IO);
+	ask_for_replicas("0");
+	other = expect_grant(t.others, "another", TTL, WAIT);
+	expect_status(pmz_lock_release(t.others, &other), PMZ_OK);
+	kit_doze(300);
+	other = expect_grant(t.others, "another", TTL, WAIT);
+	kit_wait(key_is_free, server, 10, "what is owed to be paid");
+	expect_status(pmz_lock_release(t.others, &other), PMZ_OK);
+}
+
 static void limit_memory(const char *bytes)
 {
 	expect_answer("OK", "CONFIG", "SET", "maxmemory", bytes);
@@ -807,6 +828,7 @@ int main(void)
 		wire_test(a_late_extension_does_not_prolong_another_holder),
 		wire_test(a_late_release_leaves_another_holder_alone),
 		wire_test(a_release_that_timed_out_releases_when_it_lands),
+		wire_test(a_release_without_replicas_is_owed),
 		wire_test(each_fault_ends_within_the_time_outs_and_heals),
 		wire_test(single_bytes_are_as_good_as_any),
 		wire_test(each_call_on_a_lease_ends_within_the_time_outs),
